@@ -1,0 +1,166 @@
+"""From a fetched batch to messages on RabbitMQ: reserve in the ledger, publish, and give back what was refused.
+
+What the broker may or may not have is published again under the same Celery id until it is known; what cannot be
+dispatched at all (unknown topic, unreadable variable) is an incident at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bridge.ledger import Reservation
+from bridge.publisher import Publication, Receipt
+from procos.domain.dispatch import Dispatch, DispatchRef
+from procos.domain.errors import EngineError, ProcosError, UnknownTopicError, UnreachableError, VariableError
+from procos.domain.variables import from_engine, is_carried
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bridge.ledger import Ledger
+    from bridge.publisher import Publisher
+    from procos.domain.external_task import ExternalTask, Topic
+    from procos.engine.protocol import Engine
+    from procos.routes import Route
+
+REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+log = get_logger(__name__)
+
+
+class Dispatcher:
+    """Dispatches what was fetched for one queue; calls from several threads take turns."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        publisher: Publisher,
+        routes: Mapping[Topic, Route],
+        *,
+        queue: str,
+        lease: timedelta,
+        stop: threading.Event,
+    ) -> None:
+        self._engine, self._ledger, self._publisher = engine, ledger, publisher
+        self._routes, self._queue, self._lease = routes, queue, lease
+        self._stop = stop
+        self._turn = threading.Lock()
+
+    def dispatch(self, fetched: Sequence[ExternalTask]) -> None:
+        """Bring every fetched external task to the broker, to the engine as an incident, or back.
+
+        Raises:
+            LedgerUnreachableError: nothing was published; the locks run out and the engine offers them again.
+        """
+        with self._turn:
+            publications = [p for task in fetched if (p := self._prepared(task))]
+            self._publish(self._reserved(publications))
+
+    def _prepared(self, task: ExternalTask) -> Publication | None:
+        try:
+            route = self._route(task.topic)
+            return Publication(dispatch=dispatch_of(task, route), route=route)
+        except (UnknownTopicError, VariableError) as error:
+            self._refuse(task, error)
+            return None
+
+    def _route(self, topic: Topic) -> Route:
+        try:
+            return self._routes[topic]
+        except KeyError:
+            raise UnknownTopicError(topic, [str(known) for known in self._routes]) from None
+
+    def _reserved(self, publications: Sequence[Publication]) -> list[Publication]:
+        """Reserve the entries; returns what is to be published, under the tokens that count."""
+        if not publications:
+            return []
+        reserved = self._ledger.reserve([p.dispatch.ref for p in publications], self._queue, self._lease)
+        chosen = []
+        for publication, answer in zip(publications, reserved, strict=True):
+            ref = replace(publication.dispatch.ref, token=answer.token)
+            if answer.reservation is Reservation.ADOPTED:
+                log.info("external_task.adopted", external_task_id=ref.external_task_id, celery_id=ref.celery_id)
+                continue
+            chosen.append(replace(publication, dispatch=replace(publication.dispatch, ref=ref)))
+        return chosen
+
+    def _publish(self, publications: Sequence[Publication]) -> None:
+        waits = iter(REPUBLISH_SECONDS)
+        while publications:
+            receipts = self._publisher.publish(publications)
+            by_receipt = _grouped(publications, receipts)
+            self._note_published(by_receipt[Receipt.CONFIRMED])
+            for refused in by_receipt[Receipt.REFUSED]:
+                self._give_back(refused)
+            publications = by_receipt[Receipt.UNKNOWN]
+            if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
+                # Still reserved: never extended, so the engine offers them again and they are published then.
+                log.warning("dispatcher.stopped_unpublished", count=len(publications), queue=self._queue)
+                return
+
+    def _note_published(self, publications: Sequence[Publication]) -> None:
+        if not publications:
+            return
+        self._ledger.mark_published([p.dispatch.ref for p in publications])
+        for publication in publications:
+            ref = publication.dispatch.ref
+            log.info(
+                "external_task.dispatched",
+                external_task_id=ref.external_task_id,
+                topic=ref.topic,
+                queue=self._queue,
+                process_instance_id=ref.process_instance_id,
+            )
+
+    def _give_back(self, publication: Publication) -> None:
+        ref = publication.dispatch.ref
+        log.error("external_task.publish_refused", external_task_id=ref.external_task_id, queue=self._queue)
+        self._ledger.forget(ref, self._queue)
+        try:
+            self._engine.unlock(ref.external_task_id)
+        except (EngineError, UnreachableError) as error:
+            log.warning("external_task.unlock_failed", external_task_id=ref.external_task_id, reason=str(error))
+
+    def _refuse(self, task: ExternalTask, error: ProcosError) -> None:
+        log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))
+        holder = task.lease.holder if task.lease else ""
+        try:
+            self._engine.fail(task.id, holder, message=str(error), details=str(error), retries=0, retry_in=timedelta(0))
+        except (EngineError, UnreachableError) as reason:
+            log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
+
+
+def dispatch_of(task: ExternalTask, route: Route) -> Dispatch:
+    """Turn a fetched external task into its dispatch.
+
+    Raises:
+        VariableError: a variable the route names cannot be carried, or one does not hold what its type says.
+    """
+    if task.lease is None:
+        raise VariableError("lockExpirationTime", "missing in a fetched external task")
+    wanted = {name: typed for name, typed in task.variables.items() if route.variables is not None or is_carried(typed)}
+    return Dispatch(
+        ref=DispatchRef(
+            external_task_id=task.id,
+            token=task.lease.token,
+            holder=task.lease.holder,
+            topic=task.topic,
+            process_instance_id=task.process_instance_id,
+            activity_id=task.activity_id,
+            retries=task.retries,
+        ),
+        variables={name: from_engine(name, typed) for name, typed in wanted.items()},
+        business_key=task.business_key,
+    )
+
+
+def _grouped(publications: Sequence[Publication], receipts: Sequence[Receipt]) -> Mapping[Receipt, list[Publication]]:
+    grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
+    for publication, receipt in zip(publications, receipts, strict=True):
+        grouped[receipt].append(publication)
+    return grouped

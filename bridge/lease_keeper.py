@@ -1,0 +1,75 @@
+"""Keeps the engine from giving out again what is in flight: extends every lease at half-time, queue wait included.
+
+A lease that ran out (the engine was down, or this bridge) is taken again only if the engine still names the same
+holder; steps that back off or are being reported are left alone, since a lock would cut the engine's retry timer.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import EngineError, EngineRejectedError, LeaseLostError, TaskGoneError
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+
+    from bridge.ledger import HeldLease, Ledger
+    from procos.engine.protocol import Engine
+
+CHECK_SECONDS = 1.0
+BATCH = 200
+
+log = get_logger(__name__)
+
+
+class LeaseKeeper:
+    """Extends the leases of every queue; replicas share the work through the ledger."""
+
+    def __init__(self, engine: Engine, ledger: Ledger, queues: Iterable[str]) -> None:
+        self._engine, self._ledger, self._queues = engine, ledger, tuple(queues)
+
+    def run(self, stop: threading.Event) -> None:
+        """Extend what is due once a second until stopped."""
+        while not stop.wait(CHECK_SECONDS):
+            try:
+                self.turn(stop)
+            except Exception as error:  # noqa: BLE001  # the loop outlives everything: leases that run out are work done twice
+                log.warning("lease_keeper.paused", reason=str(error) or type(error).__name__)
+
+    def turn(self, stop: threading.Event) -> None:
+        """Extend everything that is due now."""
+        for queue in self._queues:
+            due = self._ledger.claim_due_leases(queue, BATCH)
+            while due and not stop.is_set():
+                for lease in due:
+                    self._keep(lease, queue)
+                due = self._ledger.claim_due_leases(queue, BATCH) if len(due) == BATCH else []
+
+    def _keep(self, lease: HeldLease, queue: str) -> None:
+        if not lease.known:
+            self._ledger.drop_lease(lease.external_task_id, queue)
+        if not lease.extendable:
+            return
+        try:
+            self._extend(lease)
+        except TaskGoneError:
+            log.info("lease.step_gone", external_task_id=lease.external_task_id)
+            self._ledger.drop_lease(lease.external_task_id, queue)
+        except EngineError as error:
+            log.warning("lease.not_extended", external_task_id=lease.external_task_id, reason=str(error))
+        else:
+            self._ledger.mark_extended(lease, queue)
+
+    def _extend(self, lease: HeldLease) -> None:
+        duration = timedelta(milliseconds=lease.milliseconds)
+        try:
+            self._engine.extend(lease.external_task_id, lease.holder, duration)
+        except (LeaseLostError, EngineRejectedError):
+            task = self._engine.find(lease.external_task_id)
+            if task.lease is None or task.lease.holder != lease.holder:
+                raise
+            self._engine.lock(lease.external_task_id, lease.holder, duration)
+            log.warning("lease.taken_again", external_task_id=lease.external_task_id)

@@ -1,0 +1,142 @@
+"""Asks the engine for work, one poller per queue: long polls, in large steps, for no more than there is room for.
+
+Small fetches cost the engine most, so when room frees in dribbles the poller waits a moment for more of it. A parked
+poll is woken by new tasks only; for retries that fall due `Retries` sends a plain fetch, which does not disturb it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import EngineBusyError, ProcosError, UnreachableError
+from procos.domain.external_task import Topic
+from procos.engine.protocol import Subscription
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping, Sequence
+
+    from bridge.dispatcher import Dispatcher
+    from bridge.ledger import Ledger
+    from procos.domain.external_task import ExternalTask
+    from procos.engine.protocol import Engine
+    from procos.routes import Route
+
+LARGEST_FETCH = 100
+GOOD_PART = 25
+"""Room worth a fetch at once; for less, the poller waits `PATIENCE` seconds for more, if the engine has a backlog."""
+PATIENCE = 0.02
+BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
+RETRY_CHECK_SECONDS = 1.0
+STOP_TOPIC = Topic("procos.stop")
+NO_WAIT = timedelta(0)
+
+log = get_logger(__name__)
+
+
+class Poller:
+    """Fetches the topics of one queue under the worker id `<replica>/<queue>`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        dispatcher: Dispatcher,
+        routes: Mapping[Topic, Route],
+        *,
+        holder: str,
+        queue: str,
+        capacity: int,
+        lock_duration: timedelta,
+        wait: timedelta,
+    ) -> None:
+        self._engine, self._ledger, self._dispatcher = engine, ledger, dispatcher
+        self.holder, self.queue = holder, queue
+        self._capacity, self._wait = capacity, wait
+        self._backlog = False
+        self._subscriptions = [
+            Subscription(topic=topic, lock_duration=route.lock_duration or lock_duration, variables=route.variables)
+            for topic, route in routes.items()
+        ]
+
+    def run(self, stop: threading.Event) -> None:
+        """Fetch and dispatch until stopped; an error pauses fetching, and nothing ends it."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                self.turn(stop)
+                failures = 0
+            except EngineBusyError as error:
+                log.debug("poller.engine_busy", queue=self.queue, reason=str(error))
+                stop.wait(BACK_OFF_SECONDS[0])
+            except UnreachableError as error:
+                self._pause(error, failures, stop)
+                failures += 1
+            except Exception as error:  # the loop outlives everything: a poller that ends is a queue that stops
+                if not isinstance(error, ProcosError):
+                    log.exception("poller.failed", queue=self.queue)
+                self._pause(error, failures, stop)
+                failures += 1
+
+    def turn(self, stop: threading.Event) -> None:
+        """Do one fetch, and dispatch what it brought."""
+        room = self._room(stop)
+        if room > 0:
+            self._fetch(room, self._wait)
+
+    def fetch_now(self) -> None:
+        """Fetch without waiting at the engine, beside a parked poll."""
+        room = self._capacity - self._ledger.in_flight(self.queue)
+        if room > 0:
+            self._fetch(room, NO_WAIT)
+
+    def release(self) -> None:
+        """End the parked poll: a second one under the same worker id makes our engine answer the first."""
+        subscription = Subscription(topic=STOP_TOPIC, lock_duration=timedelta(seconds=5), variables=())
+        self._engine.fetch_and_lock(self.holder, [subscription], max_tasks=1, wait=timedelta(milliseconds=1))
+
+    def _fetch(self, room: int, wait: timedelta) -> None:
+        asked = min(room, LARGEST_FETCH)
+        fetched: Sequence[ExternalTask] = self._engine.fetch_and_lock(
+            self.holder, self._subscriptions, max_tasks=asked, wait=wait
+        )
+        self._backlog = len(fetched) == asked
+        if fetched:
+            self._dispatcher.dispatch(fetched)
+
+    def _room(self, stop: threading.Event) -> int:
+        room = self._capacity - self._ledger.in_flight(self.queue)
+        if room <= 0 or (self._backlog and room < min(GOOD_PART, self._capacity)):
+            stop.wait(PATIENCE)
+            room = self._capacity - self._ledger.in_flight(self.queue)
+        return room
+
+    def _pause(self, error: Exception, failures: int, stop: threading.Event) -> None:
+        seconds = BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)]
+        log.warning("poller.paused", queue=self.queue, seconds=seconds, reason=str(error))
+        stop.wait(seconds)
+
+
+class Retries:
+    """Fetches for every queue when a retry falls due, since the engine does not wake a parked poll for it."""
+
+    def __init__(self, ledger: Ledger, pollers: Sequence[Poller]) -> None:
+        self._ledger, self._pollers = ledger, pollers
+
+    def run(self, stop: threading.Event) -> None:
+        """Look ahead once a second until stopped."""
+        while not stop.wait(RETRY_CHECK_SECONDS):
+            try:
+                self._turn(stop)
+            except Exception as error:  # noqa: BLE001  # the loop outlives everything; the pollers report the outage itself
+                log.debug("retries.skipped", reason=str(error))
+
+    def _turn(self, stop: threading.Event) -> None:
+        due_in = self._ledger.until_next_retry()
+        if due_in is None or due_in > RETRY_CHECK_SECONDS:
+            return
+        stop.wait(due_in + 0.005)
+        for poller in self._pollers:
+            poller.fetch_now()

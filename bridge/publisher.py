@@ -1,0 +1,204 @@
+"""Publishes dispatches as Celery tasks, and knows of each whether the broker has it.
+
+A fetched batch is published on one channel in confirm mode, then awaited together: a confirm awaited per message costs
+a third of the throughput. Each publisher belongs to one thread at a time, since channels are not thread-safe.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from procos.logs import get_logger
+from procos.queues import EXCHANGE, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import kombu
+    from celery import Celery
+
+    from procos.domain.dispatch import Dispatch
+    from procos.routes import Route
+
+COMPLETE, FAIL = "procos.complete", "procos.fail"
+"""Names no worker has registered, so that Celery queues them as messages instead of calling them."""
+
+log = get_logger(__name__)
+
+
+class Receipt(StrEnum):
+    """What the broker said about one publication."""
+
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One dispatch and where it goes."""
+
+    dispatch: Dispatch
+    route: Route
+
+
+class Publisher(Protocol):
+    """Hands dispatches to the broker."""
+
+    def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
+        """Publish a batch; the receipts stand in the order of the batch, and nothing is raised."""
+
+
+class CeleryPublisher:
+    """Publishes with Celery's `send_task`, so that any Celery worker can run what it sends."""
+
+    def __init__(self, app: Celery, *, confirm_timeout: float) -> None:
+        self._app = app
+        self._timeout = confirm_timeout
+        self._channel: _ConfirmingChannel | None = None
+
+    def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
+        """Publish a batch and wait for the broker's confirms; what is not known in time is UNKNOWN."""
+        try:
+            channel = self._channel = self._channel or _ConfirmingChannel(self._app, self._timeout)
+        except Exception as error:  # noqa: BLE001  # any transport's error: nothing was sent, all may be tried again
+            log.warning("publisher.broker_unreachable", reason=str(error) or type(error).__name__)
+            return [Receipt.UNKNOWN] * len(publications)
+        try:
+            for publication in publications:
+                self._send(publication, channel)
+            channel.settle()
+        except Exception as error:  # noqa: BLE001  # the same: what was not confirmed is published again
+            log.warning("publisher.connection_lost", reason=str(error) or type(error).__name__)
+        receipts = [channel.receipts.get(p.dispatch.ref.celery_id, Receipt.UNKNOWN) for p in publications]
+        self._recycle(channel, lost=Receipt.UNKNOWN in receipts)
+        return receipts
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._channel:
+            self._channel.close()
+            self._channel = None
+
+    def _recycle(self, channel: _ConfirmingChannel, *, lost: bool) -> None:
+        channel.receipts.clear()
+        if lost:
+            self.close()
+
+    def _send(self, publication: Publication, channel: _ConfirmingChannel) -> None:
+        dispatch, route = publication.dispatch, publication.route
+        ref = dispatch.ref
+        reference = {"dispatch": ref.to_json()}
+        channel.expect(ref.celery_id)
+        self._app.send_task(
+            route.task_name,
+            kwargs=dispatch.to_kwargs(),
+            task_id=ref.celery_id,
+            queue=route.queue,
+            producer=channel.producer,
+            mandatory=True,
+            retry=False,
+            ignore_result=not route.store_result,
+            link=_callback(COMPLETE, reference),  # type: ignore[arg-type]  # a signature's own JSON form, as it travels
+            link_error=_callback(FAIL, reference),  # type: ignore[arg-type]  # the same
+            argsrepr="()",
+            kwargsrepr=_shown(dispatch),
+        )
+        channel.sent()
+
+
+class _ConfirmingChannel:
+    """One channel in confirm mode, and what the broker said of each message on it."""
+
+    def __init__(self, app: Celery, timeout: float) -> None:
+        self.receipts: dict[str, Receipt] = {}
+        self._timeout = timeout
+        self._connection: kombu.Connection = app.connection_for_write(connect_timeout=timeout, heartbeat=0)
+        self._connection.transport_options = {
+            **(self._connection.transport_options or {}),
+            **_socket_limits(app, timeout),
+        }
+        self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=math.ceil(timeout))
+        self._channel: Any = self._connection.channel()
+        self.producer = app.amqp.Producer(self._channel, auto_declare=False)
+        self._confirms = hasattr(self._channel, "confirm_select")
+        self._last_tag = 0
+        self._current = ""
+        self._unsettled: dict[int, str] = {}
+        if self._confirms:
+            self._listen()
+
+    def expect(self, celery_id: str) -> None:
+        """Say which message is about to be published."""
+        self._current = celery_id
+
+    def sent(self) -> None:
+        """Count the message: the n-th on a channel has delivery tag n."""
+        self._last_tag += 1
+        if self._confirms:
+            self._unsettled[self._last_tag] = self._current
+        else:
+            self.receipts[self._current] = Receipt.CONFIRMED
+
+    def settle(self) -> None:
+        """Wait until the broker has answered for every message, or the time is up."""
+        deadline = time.monotonic() + self._timeout
+        while self._unsettled and (left := deadline - time.monotonic()) > 0:
+            self._connection.drain_events(timeout=left)
+
+    def close(self) -> None:
+        """Close channel and connection, whatever state they are in."""
+        self._connection.collect(socket_timeout=1.0)
+
+    def _listen(self) -> None:
+        self._channel.confirm_select()
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+
+    def _on_ack(self, delivery_tag: int, multiple: bool) -> None:  # noqa: FBT001  # py-amqp's signature
+        for celery_id in self._settled(delivery_tag, multiple=multiple):
+            self.receipts.setdefault(celery_id, Receipt.CONFIRMED)
+
+    def _on_nack(self, delivery_tag: int, multiple: bool) -> None:  # noqa: FBT001  # py-amqp's signature
+        for celery_id in self._settled(delivery_tag, multiple=multiple):
+            self.receipts[celery_id] = Receipt.REFUSED
+
+    def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:
+        self.receipts[message.properties["correlation_id"]] = Receipt.REFUSED
+
+    def _settled(self, delivery_tag: int, *, multiple: bool) -> Sequence[str]:
+        tags = [tag for tag in self._unsettled if tag == delivery_tag or (multiple and tag <= delivery_tag)]
+        return [self._unsettled.pop(tag) for tag in tags]
+
+
+def _callback(name: str, kwargs: Mapping[str, object]) -> dict[str, object]:
+    """Write the signature of a callback; the exchange is named, not the queue, so that workers need not declare it."""
+    return {
+        "task": name,
+        "args": [],
+        "kwargs": kwargs,
+        "options": {"exchange": EXCHANGE.name, "routing_key": str(Queue.CALLBACKS), "ignore_result": True},
+        "subtask_type": None,
+        "immutable": False,
+    }
+
+
+def _shown(dispatch: Dispatch) -> str:
+    """Write what Flower shows and searches: ids, never the contents of variables."""
+    ref = dispatch.ref
+    return repr({
+        "process_instance_id": str(ref.process_instance_id),
+        "activity_id": ref.activity_id,
+        "external_task_id": str(ref.external_task_id),
+        "business_key": dispatch.business_key,
+    })  # fmt: skip
+
+
+def _socket_limits(app: Celery, timeout: float) -> Mapping[str, float]:
+    """Bound a publish to a broker that blocks publishers (memory or disk alarm), which would else wait for ever."""
+    return {"write_timeout": timeout} if str(app.conf.broker_url).startswith("amqp") else {}

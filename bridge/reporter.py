@@ -1,0 +1,231 @@
+"""Tells the engine how a dispatch ended: one call per outcome, and the meaning of every answer.
+
+A completion counts whichever dispatch it comes from, as long as the step is open; a failure or postponement counts only
+if no newer dispatch exists and it was not reported before. "Gone" means finished. A lock held under another of our
+worker ids is reported under that one; a lock nobody holds is taken first.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from bridge.ledger import ReportClaim
+from procos.domain.errors import (
+    EngineConflictError,
+    EngineRejectedError,
+    LeaseLostError,
+    LedgerUnreachableError,
+    TaskGoneError,
+    TaskSuspendedError,
+    VariableError,
+)
+from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
+from procos.domain.retry import RetryPolicy, next_delay, retries_left
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping
+
+    from bridge.ledger import Ledger
+    from procos.domain.dispatch import DispatchRef
+    from procos.domain.external_task import Topic
+    from procos.engine.protocol import Engine
+    from procos.routes import Route
+
+CONFLICT_TRIES = 12
+LONGEST_CONFLICT_WAIT = 0.2
+TAKE_OVER = timedelta(seconds=30)
+
+log = get_logger(__name__)
+
+
+class Verdict(StrEnum):
+    """What became of an outcome; the metrics and the steps people see use these words."""
+
+    COMPLETED = "completed"
+    BPMN_ERROR = "bpmn_error"
+    RETRY = "retry"
+    POSTPONED = "postponed"
+    INCIDENT = "incident"
+    GONE = "gone"
+    SUPERSEDED = "superseded"
+    FOREIGN = "foreign"
+
+
+ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Retry:
+    """A try to be made later, or never: what /failure is told."""
+
+    message: str
+    details: str
+    left: int
+    delay: timedelta
+
+
+class Reporter:
+    """Reports outcomes; may be shared by threads."""
+
+    def __init__(self, engine: Engine, ledger: Ledger, routes: Mapping[Topic, Route], *, stop: threading.Event) -> None:
+        self._engine, self._ledger, self._routes, self._stop = engine, ledger, routes, stop
+
+    def report(self, ref: DispatchRef, outcome: Outcome) -> Verdict:
+        """Bring one outcome to the engine and close or back off the ledger's entry.
+
+        Raises:
+            EngineUnreachableError, EngineBusyError: nothing is known; report again.
+            EngineDeniedError, EngineMisconfiguredError, TaskSuspendedError: report again later.
+            LedgerUnreachableError: a failure cannot be fenced now; report again later.
+        """
+        verdict = self._told(ref, outcome)
+        if verdict in ENDED:
+            self._close(ref, verdict)
+        level = log.warning if verdict in {Verdict.INCIDENT, Verdict.FOREIGN} else log.info
+        level(
+            "outcome.reported",
+            verdict=verdict.value,
+            external_task_id=ref.external_task_id,
+            topic=ref.topic,
+            process_instance_id=ref.process_instance_id,
+        )
+        return verdict
+
+    def _told(self, ref: DispatchRef, outcome: Outcome) -> Verdict:
+        try:
+            match outcome:
+                case Completion():
+                    return self._complete(ref, outcome)
+                case BpmnError():
+                    return self._bpmn_error(ref, outcome)
+                case Postponement() | Failure():
+                    return self._try_again(ref, outcome)
+        except TaskGoneError:
+            return Verdict.GONE
+        except LeaseLostError:
+            return Verdict.FOREIGN
+
+    def _complete(self, ref: DispatchRef, completion: Completion) -> Verdict:
+        try:
+            self._under_our_lock(
+                ref, lambda holder: self._engine.complete(ref.external_task_id, holder, completion.variables)
+            )
+        except (EngineRejectedError, VariableError) as error:
+            return self._incident(ref, f"the result was refused: {error}", details=str(error))
+        return Verdict.COMPLETED
+
+    def _bpmn_error(self, ref: DispatchRef, error: BpmnError) -> Verdict:
+        try:
+            self._under_our_lock(
+                ref,
+                lambda holder: self._engine.raise_bpmn_error(
+                    ref.external_task_id, holder, code=error.code, message=error.message, variables=error.variables
+                ),
+            )
+        except (EngineRejectedError, VariableError) as refusal:
+            text = f"BPMN error {error.code} was not caught by the model: {error.message}"
+            return self._incident(ref, text, details=f"{text}\n\n{refusal}")
+        return Verdict.BPMN_ERROR
+
+    def _try_again(self, ref: DispatchRef, outcome: Failure | Postponement) -> Verdict:
+        claim = self._ledger.claim_report(ref, self._queue(ref))
+        if claim is ReportClaim.SUPERSEDED:
+            return Verdict.SUPERSEDED
+        retry = _retry_of(ref, outcome, self._policy(ref))
+        if claim is not ReportClaim.REPORTED:
+            self._fail(ref, retry)
+        if retry.left == 0:
+            return Verdict.INCIDENT
+        self._ledger.back_off(ref, retry.delay)
+        return Verdict.POSTPONED if isinstance(outcome, Postponement) else Verdict.RETRY
+
+    def _incident(self, ref: DispatchRef, message: str, *, details: str) -> Verdict:
+        self._fail(ref, _Retry(message=message, details=details, left=0, delay=timedelta(0)))
+        return Verdict.INCIDENT
+
+    def _fail(self, ref: DispatchRef, retry: _Retry) -> None:
+        self._under_our_lock(
+            ref,
+            lambda holder: self._engine.fail(
+                ref.external_task_id,
+                holder,
+                message=retry.message,
+                details=retry.details,
+                retries=retry.left,
+                retry_in=retry.delay,
+            ),
+        )
+
+    def _under_our_lock(self, ref: DispatchRef, call: Callable[[str], None]) -> None:
+        """Make the call as the holder the dispatch names, else as whoever of us the engine says holds the lock."""
+        try:
+            self._through_conflicts(lambda: call(ref.holder))
+        except (LeaseLostError, TaskSuspendedError, EngineRejectedError) as refusal:
+            if refusal.status >= 500:  # noqa: PLR2004  # not about the lock
+                raise
+            holder = self._holder_now(ref, refusal)
+            self._through_conflicts(lambda: call(holder))
+
+    def _holder_now(self, ref: DispatchRef, refusal: Exception) -> str:
+        """Find whose worker id the engine takes the report from, taking the lock if nobody has it.
+
+        Raises:
+            TaskSuspendedError: the instance is suspended, so the engine takes no report at all.
+            LeaseLostError: somebody else holds the lock.
+        """
+        task = self._engine.find(ref.external_task_id)
+        if task.suspended:
+            raise TaskSuspendedError(f"process instance {ref.process_instance_id} is suspended") from refusal
+        if task.lease is None:
+            self._engine.lock(ref.external_task_id, ref.holder, TAKE_OVER)
+            return ref.holder
+        if task.lease.holder == ref.holder:
+            raise refusal
+        if not self._ledger.is_ours(task.lease.holder):
+            raise LeaseLostError(f"held by {task.lease.holder!r}, which is not a worker id of ours") from refusal
+        return task.lease.holder
+
+    def _through_conflicts(self, call: Callable[[], None]) -> None:
+        """Repeat a call whose transaction collided with another: parallel branches meet at joins and variables."""
+        for left in reversed(range(CONFLICT_TRIES)):
+            try:
+                return call()
+            except EngineConflictError:
+                if left == 0 or self._stop.is_set():
+                    raise
+                self._stop.wait(random.uniform(0.005, LONGEST_CONFLICT_WAIT))  # noqa: S311  # jitter
+        return None
+
+    def _close(self, ref: DispatchRef, verdict: Verdict) -> None:
+        try:
+            self._ledger.close(ref, self._queue(ref), verdict.value)
+        except LedgerUnreachableError as error:
+            # The engine has the outcome; the entry goes when its lease is next extended and found gone.
+            log.warning("outcome.not_closed", external_task_id=ref.external_task_id, reason=str(error))
+
+    def _policy(self, ref: DispatchRef) -> RetryPolicy:
+        route = self._routes.get(ref.topic)
+        return route.retry if route else RetryPolicy()
+
+    def _queue(self, ref: DispatchRef) -> str:
+        return ref.holder.rpartition("/")[2]
+
+
+def _retry_of(ref: DispatchRef, outcome: Failure | Postponement, policy: RetryPolicy) -> _Retry:
+    if isinstance(outcome, Postponement):
+        left = policy.attempts if ref.retries is None else ref.retries
+        return _Retry(message=outcome.reason, details=outcome.reason, left=left, delay=outcome.retry_in)
+    left = 0 if outcome.permanent else retries_left(policy, ref.retries)
+    jitter = random.random()  # noqa: S311  # jitter
+    return _Retry(
+        message=outcome.message,
+        details=outcome.details or outcome.message,
+        left=left,
+        delay=next_delay(policy, left, advice=outcome.retry_in, jitter=jitter),
+    )

@@ -1,0 +1,70 @@
+"""Waits for a broker's socket and for other threads at once, without spinning.
+
+A drain loop with a short timeout costs some percent of a core while idle; a selector with a wake-up pipe costs none.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import kombu
+
+POLL_SECONDS = 0.2
+"""How long one drain takes on a transport without a plain socket (Redis)."""
+
+
+class Wakeup:
+    """A pipe that any thread may write to."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+
+    def set(self) -> None:
+        """End the wait of the thread that owns the connection, now or the next time it waits."""
+        with suppress(BlockingIOError):  # a full pipe wakes just as well
+            os.write(self._write, b"x")
+
+    def wait(self, connection: kombu.Connection, seconds: float) -> None:
+        """Deliver what arrives on the connection, until something did, `set` was called, or the time is up."""
+        file = _socket(connection)
+        if file is None:
+            self._wait_by_draining(connection, seconds)
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._read, selectors.EVENT_READ)
+            selector.register(file, selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select(seconds)}
+        self._clear()
+        if file.fileno() in ready:
+            _drain(connection)
+
+    def _wait_by_draining(self, connection: kombu.Connection, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._clear() and (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=min(left, POLL_SECONDS))
+                return
+
+    def _clear(self) -> bool:
+        with suppress(BlockingIOError):
+            return bool(os.read(self._read, 4096))
+        return False
+
+
+def _socket(connection: kombu.Connection) -> Any:
+    """Return the socket of an AMQP connection; other transports have several, or none."""
+    return getattr(getattr(connection.connection, "transport", None), "sock", None)
+
+
+def _drain(connection: kombu.Connection) -> None:
+    """Handle every frame that is there, and those the transport has read ahead."""
+    with suppress(TimeoutError):
+        while True:
+            connection.drain_events(timeout=0.001)

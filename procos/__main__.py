@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m procos`."""
+
+from procos.cli.main import main
+
+main()

@@ -1,0 +1,64 @@
+"""The entry point `procos`: finds the command, runs it, and turns every anticipated error into its exit code.
+
+Commands are imported when they are called, so that `procos --help` stays quick. Exit codes are a contract:
+0 success, 1 the process or check failed, 2 usage or configuration, 3 a part is unreachable.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from procos import __version__
+from procos.domain.errors import ProcosError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("procos.cli.stack:up", "Start the local stack and watch over it."),
+    "down": ("procos.cli.stack:down", "Stop the local stack."),
+    "status": ("procos.cli.stack:status", "Show each part of the local stack, its queues and what is in flight."),
+    "deploy": ("procos.cli.models:deploy", "Deploy process models; unchanged models make no new version."),
+    "run": ("procos.cli.run:run", "Start a process, show its steps, print its result."),
+    "routes": ("procos.cli.routes:routes", "List every topic: task, queue, lease and retries."),
+    "doctor": ("procos.cli.doctor:doctor", "Check settings and services; each finding names its cure."),
+    "bridge": ("procos.cli.parts:bridge", "Run the bridge in the foreground."),
+    "worker": ("procos.cli.parts:worker", "Run a Celery worker in the foreground."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # the same
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # the same
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="procos")
+def cli() -> None:
+    """ProcOS runs BPMN processes on a Camunda 7 engine with Celery workers."""
+
+
+def main() -> None:
+    """Run the command line, and exit with the code of its outcome."""
+    try:
+        cli(standalone_mode=True)
+    except ProcosError as error:
+        click.secho(f"procos: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)

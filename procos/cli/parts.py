@@ -1,0 +1,27 @@
+"""`procos bridge` and `procos worker`: run one part in the foreground, as Procfile, images and manifests do."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+@click.command()
+def bridge() -> None:
+    """Run the bridge in the foreground until SIGTERM."""
+    from bridge.daemon import run_bridge
+    from procos.cli.environment import settings
+    from procos.logs import configure_logs
+
+    chosen = settings()
+    configure_logs(chosen.log)
+    run_bridge(chosen)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def worker(arguments: tuple[str, ...]) -> None:
+    """Run a Celery worker in the foreground; takes the options of `celery worker`."""
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "procos.app", "worker", *arguments])  # noqa: S606

@@ -1,0 +1,128 @@
+"""What travels on RabbitMQ: one publication of an external task as a Celery task.
+
+`Dispatch` goes to the worker with the variables; its `DispatchRef` comes back with the callback, so that the bridge
+needs no memory of its own to report. Both carry a version: a newer one than ours is parked, not guessed at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from procos.domain.errors import DispatchError
+from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchRef:
+    """Names one dispatch: which external task, which fetch of it, and what is needed to report its outcome."""
+
+    external_task_id: ExternalTaskId
+    token: Token
+    holder: str
+    topic: Topic
+    process_instance_id: ProcessInstanceId
+    activity_id: str
+    retries: int | None
+
+    @property
+    def celery_id(self) -> str:
+        """The Celery id: the same for every publication of the same fetch, so that doubles are recognised."""
+        return f"{self.external_task_id}.{self.token}"
+
+    def to_json(self) -> dict[str, object]:
+        """Write the reference as the JSON object that travels."""
+        return {
+            "v": VERSION,
+            "id": self.external_task_id,
+            "token": self.token,
+            "holder": self.holder,
+            "topic": self.topic,
+            "instance": self.process_instance_id,
+            "activity": self.activity_id,
+            "retries": self.retries,
+        }
+
+    @classmethod
+    def from_json(cls, source: object) -> DispatchRef:
+        """Read the JSON object.
+
+        Raises:
+            DispatchError: it is not one, or of a newer version.
+        """
+        fields = _object(source, "dispatch")
+        version = fields.get("v")
+        if version != VERSION:
+            raise DispatchError(f"dispatch version {version!r}; this ProcOS reads version {VERSION}")
+        retries = fields.get("retries")
+        if retries is not None and not _is_int(retries):
+            raise DispatchError(f"dispatch field 'retries' is {retries!r}, expected a whole number or null")
+        return cls(
+            external_task_id=ExternalTaskId(_text(fields, "id")),
+            token=Token(_whole(fields, "token")),
+            holder=_text(fields, "holder"),
+            topic=Topic(_text(fields, "topic")),
+            process_instance_id=ProcessInstanceId(_text(fields, "instance")),
+            activity_id=_text(fields, "activity"),
+            retries=cast("int | None", retries),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """What a worker is handed: the reference, and the variables as Python values."""
+
+    ref: DispatchRef
+    variables: Mapping[str, object]
+    business_key: str | None = None
+
+    def to_kwargs(self) -> dict[str, object]:
+        """Write the dispatch as the Celery task's keyword arguments."""
+        return {
+            "dispatch": self.ref.to_json(),
+            "variables": dict(self.variables),
+            "business_key": self.business_key,
+        }
+
+    @classmethod
+    def from_kwargs(cls, kwargs: Mapping[str, object]) -> Dispatch:
+        """Read the keyword arguments of a Celery task.
+
+        Raises:
+            DispatchError: they are not those of a dispatch.
+        """
+        business_key = kwargs.get("business_key")
+        return cls(
+            ref=DispatchRef.from_json(kwargs.get("dispatch")),
+            variables=_object(kwargs.get("variables"), "variables"),
+            business_key=None if business_key is None else str(business_key),
+        )
+
+
+def _object(source: object, what: str) -> Mapping[str, object]:
+    if not isinstance(source, dict):
+        raise DispatchError(f"{what}: expected a JSON object, found {type(source).__name__}")
+    return source
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a text")
+    return value
+
+
+def _whole(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
+    if not _is_int(value):
+        raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a whole number")
+    return cast("int", value)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,213 @@
+"""Every error ProcOS raises, in one tree.
+
+    ProcosError
+    ├── SettingsError                 a setting is missing, unknown or wrong        exit 2
+    ├── ModelError                    a BPMN model cannot be deployed               exit 2
+    ├── UsageError                    a command was called with what cannot be      exit 2
+    ├── VariableError                 a value cannot become an engine variable, or back
+    ├── DispatchError                 a message is not a dispatch or envelope we can read
+    ├── UnknownTopicError             no route serves a topic
+    ├── PartFailedError               a part of the local stack did not come up     exit 1
+    ├── UnreachableError              a service does not answer                     exit 3
+    │   ├── EngineUnreachableError
+    │   ├── BrokerUnreachableError
+    │   └── LedgerUnreachableError
+    ├── EngineError                   the engine answered, and the answer is no
+    │   ├── EngineDeniedError         401 or 403                                    exit 2
+    │   ├── EngineMisconfiguredError  not a Camunda 7 REST API at this address      exit 2
+    │   ├── EngineBusyError           try again later, nothing was changed
+    │   ├── EngineConflictError       optimistic locking or deadlock: try again at once
+    │   ├── EngineRejectedError       the request itself is refused
+    │   ├── TaskGoneError             the external task is finished or deleted
+    │   ├── TaskSuspendedError        the process instance is suspended
+    │   └── LeaseLostError            another worker id holds the external task, or nobody
+    └── TaskError                     what task authors raise
+        ├── BusinessError             a BPMN error the model may catch
+        ├── TransientError            try again later
+        ├── RateLimited               try again later without using up a retry
+        └── PermanentError            no retry can help: an incident
+
+A class exists because somebody handles it differently. Each carries its fields and builds its own message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+
+class ProcosError(Exception):
+    """The root: an anticipated failure whose message names the cause and, where there is one, the cure."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(ProcosError):
+    """Raised before anything is touched, when settings are wrong; carries one line per problem."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ModelError(ProcosError):
+    """Raised when a model is refused; names the file, and line and element where they are known."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, reason: str, *, line: int | None = None, element: str | None = None) -> None:
+        self.source, self.reason, self.line, self.element = source, reason, line, element
+        place = f"{source}:{line}" if line else source
+        super().__init__(f"{place}: {reason}" + (f" (element {element})" if element else ""))
+
+
+class UsageError(ProcosError):
+    """Raised when a command is given what cannot be, such as the key of a process that is not deployed."""
+
+    exit_code = 2
+
+
+class VariableError(ProcosError):
+    """Raised when a variable cannot be carried; names it. The outcome is an incident with this text."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"variable {name!r}: {reason}")
+
+
+class DispatchError(ProcosError):
+    """Raised when a message on one of our queues cannot be read; it is parked, never run."""
+
+
+class UnknownTopicError(ProcosError):
+    """Raised when an external task's topic has no route; it becomes an incident at once."""
+
+    def __init__(self, topic: str, known: Sequence[str]) -> None:
+        self.topic = topic
+        super().__init__(f"no route serves topic {topic!r}; known topics: {', '.join(sorted(known))}")
+
+
+class PartFailedError(ProcosError):
+    """Raised when a part of the local stack does not come up; carries the end of its log."""
+
+    def __init__(self, part: str, reason: str, *, log_tail: str = "") -> None:
+        self.part, self.reason, self.log_tail = part, reason, log_tail
+        super().__init__(f"{part}: {reason}")
+
+
+class UnreachableError(ProcosError):
+    """Raised when a service does not answer in time; the caller waits and tries again."""
+
+    exit_code = 3
+    service: ClassVar[str] = "service"
+    cure: ClassVar[str] = ""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address, self.reason = address, reason
+        super().__init__(f"the {self.service} at {address} cannot be reached: {reason}. {self.cure}".rstrip())
+
+
+class EngineUnreachableError(UnreachableError):
+    """Raised when the engine's REST API does not answer; the outcome of a call under way is unknown."""
+
+    service = "engine"
+    cure = "Start it with `procos up`, or set PROCOS_ENGINE_URL."
+
+
+class BrokerUnreachableError(UnreachableError):
+    """Raised when RabbitMQ does not answer; what was published and not confirmed is published again."""
+
+    service = "broker"
+    cure = "Start it with `procos up`, or set PROCOS_BROKER_URL."
+
+
+class LedgerUnreachableError(UnreachableError):
+    """Raised when Redis does not answer; fetching stops, completions go on."""
+
+    service = "Redis"
+    cure = "Start it with `procos up`, or set PROCOS_REDIS_URL."
+
+
+class EngineError(ProcosError):
+    """Raised when the engine answers a call with anything but success; carries what it said."""
+
+    def __init__(self, message: str, *, status: int = 0, kind: str = "", code: int | None = None) -> None:
+        self.status, self.kind, self.code = status, kind, code
+        super().__init__(message)
+
+
+class EngineDeniedError(EngineError):
+    """Raised on 401 and 403: an operator must mend the credentials, results are kept meanwhile."""
+
+    exit_code = 2
+
+
+class EngineMisconfiguredError(EngineError):
+    """Raised when the address answers, but not as a Camunda 7 REST API would: wrong path, engine name or proxy."""
+
+    exit_code = 2
+
+
+class EngineBusyError(EngineError):
+    """Raised when the engine is shutting down, overloaded or cancelled a poll; nothing was changed."""
+
+
+class EngineConflictError(EngineError):
+    """Raised when two transactions collided; nothing was changed, the same call may pass at once."""
+
+
+class EngineRejectedError(EngineError):
+    """Raised when the engine refuses the request for what it says; repeating it cannot help."""
+
+
+class TaskGoneError(EngineError):
+    """Raised when the external task does not exist: completed before, or its step was cancelled."""
+
+
+class TaskSuspendedError(EngineError):
+    """Raised when the process instance is suspended; the outcome is kept until it is active again."""
+
+
+class LeaseLostError(EngineError):
+    """Raised when the external task is held by another worker id, or by none."""
+
+
+class TaskError(ProcosError):
+    """What a task author raises; anything else a task raises counts as `TransientError`."""
+
+
+class BusinessError(TaskError):
+    """Raise it to throw a BPMN error; a boundary event may catch `code`, else it becomes an incident."""
+
+    def __init__(self, code: str, message: str = "", *, variables: Mapping[str, object] | None = None) -> None:
+        self.code, self.message, self.variables = code, message, dict(variables or {})
+        super().__init__(f"{code}: {message}" if message else code)
+
+
+class TransientError(TaskError):
+    """Raise it when another try may pass; `retry_in` overrides the delay of the route's retry policy."""
+
+    def __init__(self, message: str, *, code: str = "TRANSIENT", retry_in: timedelta | None = None) -> None:
+        self.code, self.retry_in = code, retry_in
+        super().__init__(message)
+
+
+class RateLimited(TaskError):  # noqa: N818  # the name task authors read in a traceback is the event, not "error"
+    """Raise it when a service asks for patience; the step is tried again after `retry_in`, retries unchanged."""
+
+    def __init__(self, message: str, *, retry_in: timedelta) -> None:
+        self.retry_in = retry_in
+        super().__init__(message)
+
+
+class PermanentError(TaskError):
+    """Raise it when no retry can help and no model should catch it: an operator must act."""
+
+    def __init__(self, message: str, *, code: str = "PERMANENT") -> None:
+        self.code = code
+        super().__init__(message)

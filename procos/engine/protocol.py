@@ -1,0 +1,65 @@
+"""What the bridge needs of an engine: eight calls on external tasks.
+
+`HttpEngine` does them over REST; `procos.testing.FakeEngine` does them in memory under the same contract cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """One topic of a fetch: how long to lock, and which variables to bring (None: all)."""
+
+    topic: Topic
+    lock_duration: timedelta
+    variables: tuple[str, ...] | None = None
+
+
+class Engine(Protocol):
+    """External tasks of a Camunda 7 engine; every method may raise what `procos.engine.transport` raises."""
+
+    def fetch_and_lock(
+        self, holder: str, subscriptions: Sequence[Subscription], *, max_tasks: int, wait: timedelta
+    ) -> Sequence[ExternalTask]:
+        """Lock up to `max_tasks` for `holder`, waiting at the engine up to `wait` for the first."""
+
+    def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
+        """End the step with its result."""
+
+    def fail(
+        self,
+        external_task_id: ExternalTaskId,
+        holder: str,
+        *,
+        message: str,
+        details: str,
+        retries: int,
+        retry_in: timedelta,
+    ) -> None:
+        """Report a failed try; 0 retries make an incident."""
+
+    def raise_bpmn_error(
+        self, external_task_id: ExternalTaskId, holder: str, *, code: str, message: str, variables: Mapping[str, object]
+    ) -> None:
+        """Throw a BPMN error at the step."""
+
+    def extend(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
+        """Let a lock that has not run out end `duration` from now."""
+
+    def lock(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
+        """Take a lock that is free, run out, or the holder's own."""
+
+    def unlock(self, external_task_id: ExternalTaskId) -> None:
+        """Give the external task back, for anybody to fetch."""
+
+    def find(self, external_task_id: ExternalTaskId) -> ExternalTask:
+        """Read one external task, without its variables."""

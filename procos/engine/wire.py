@@ -1,0 +1,92 @@
+"""The JSON shapes of the external-task API; milliseconds and camelCase live here and nowhere else.
+
+Source: Camunda 7.24 REST API, "External Task". Unknown fields of the engine's answers are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procos.domain.errors import EngineMisconfiguredError
+from procos.domain.external_task import ExternalTask, ExternalTaskId, Lease, ProcessInstanceId, Topic
+from procos.domain.variables import TypedValue, parse_date, to_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from procos.engine.protocol import Subscription
+
+LONGEST_MESSAGE = 666
+"""The engine cuts errorMessage at this many characters; the whole text goes into errorDetails."""
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Return a duration as the engine counts it."""
+    return round(duration.total_seconds() * 1000)
+
+
+def topic_to_json(subscription: Subscription) -> dict[str, object]:
+    """Write one topic of a fetch; values are never deserialised, since one missing class would fail the whole fetch."""
+    topic: dict[str, object] = {
+        "topicName": subscription.topic,
+        "lockDuration": milliseconds(subscription.lock_duration),
+        "deserializeValues": False,
+        "includeExtensionProperties": True,
+    }
+    if subscription.variables is not None:
+        topic["variables"] = list(subscription.variables)
+    return topic
+
+
+def variables_to_json(variables: Mapping[str, object], *, json_type: bool) -> dict[str, object]:
+    """Write variables with their engine types.
+
+    Raises:
+        VariableError: for the first value no type can carry.
+    """
+    return {name: typed_to_json(to_engine(name, value, json_type=json_type)) for name, value in variables.items()}
+
+
+def typed_to_json(typed: TypedValue) -> dict[str, object]:
+    """Write one typed value."""
+    return {"type": typed.type, "value": typed.value, "valueInfo": dict(typed.value_info)}
+
+
+def typed_from_json(source: Mapping[str, Any]) -> TypedValue:
+    """Read one typed value."""
+    return TypedValue(
+        type=str(source.get("type") or "Null"), value=source.get("value"), value_info=source.get("valueInfo") or {}
+    )
+
+
+def external_task_from_json(source: Mapping[str, Any]) -> ExternalTask:
+    """Read one external task of a fetch, a list or a direct read.
+
+    Raises:
+        EngineMisconfiguredError: a field every Camunda 7 engine sends is missing.
+    """
+    try:
+        return ExternalTask(
+            id=ExternalTaskId(source["id"]),
+            topic=Topic(source["topicName"]),
+            process_instance_id=ProcessInstanceId(source["processInstanceId"]),
+            process_definition_key=source.get("processDefinitionKey") or "",
+            activity_id=source["activityId"],
+            lease=_lease(source),
+            retries=source.get("retries"),
+            suspended=bool(source.get("suspended")),
+            business_key=source.get("businessKey"),
+            priority=source.get("priority") or 0,
+            variables={name: typed_from_json(value) for name, value in (source.get("variables") or {}).items()},
+            extension_properties=source.get("extensionProperties") or {},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EngineMisconfiguredError(f"the engine's external task lacks a field: {error!r}") from error
+
+
+def _lease(source: Mapping[str, Any]) -> Lease | None:
+    holder, expires = source.get("workerId"), source.get("lockExpirationTime")
+    if not holder or not expires:
+        return None
+    return Lease(holder=str(holder), expires=parse_date("lockExpirationTime", expires))

@@ -1,0 +1,186 @@
+"""The queues, their dead letters and the outbox: declared once, here, by every part that starts.
+
+    ai, generic, …      quorum, delivery limit; what exceeds it, or is rejected, goes to <queue>.dead
+    callbacks           the outbox of results: quorum, no limit and no expiry, acknowledged after the engine's verdict
+    callbacks.parked    results that cannot be reported now; they return to callbacks after a pause
+    <queue>.dead        dead letters, kept until someone looks
+
+Arguments never differ between parts, so no part can refuse another's declaration. Sources: RabbitMQ documentation,
+"Quorum Queues" (delivery limit, at-least-once dead lettering) and "Time-To-Live".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import kombu
+from kombu.exceptions import OperationalError
+
+from procos.domain.errors import BrokerUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from procos.settings import BrokerSettings
+
+EXCHANGE = kombu.Exchange("procos", type="direct", durable=True)
+DEAD_LETTERS = kombu.Exchange("procos.dead", type="direct", durable=True)
+DELIVERY_LIMIT = 5
+PARKING_MILLISECONDS = 15_000
+CONNECT_TIMEOUT = 5
+UNLIMITED_SINCE = 4
+"""The major version of RabbitMQ that limits deliveries of a quorum queue to 20 unless told otherwise."""
+
+
+class Queue(StrEnum):
+    """The queues ProcOS ships; routes of third parties may name further ones."""
+
+    AI = "ai"
+    GENERIC = "generic"
+    CALLBACKS = "callbacks"
+
+
+PARKED = f"{Queue.CALLBACKS}.parked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """What waits in a queue, and how many consumers it has; `missing` when nobody declared it yet."""
+
+    ready: int = 0
+    consumers: int = 0
+    missing: bool = False
+
+
+class OutboxQueue(kombu.Queue):
+    """A quorum queue without delivery limit: its consumer holds messages through outages of the engine."""
+
+    def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:  # noqa: FBT001, FBT002  # kombu's signature
+        """Declare the queue, switching off the limit that RabbitMQ 4 sets and RabbitMQ 3 does not know."""
+        arguments = dict(self.queue_arguments or {})
+        target: Any = channel or self.channel
+        if _major_version(target) >= UNLIMITED_SINCE:
+            arguments["x-delivery-limit"] = -1
+        return target.queue_declare(
+            queue=self.name, passive=passive, durable=True, exclusive=False, auto_delete=False,
+            arguments=arguments, nowait=nowait,
+        )  # fmt: skip
+
+
+def task_queue(name: str) -> kombu.Queue:
+    """Return the declaration of a queue workers consume."""
+    return kombu.Queue(name, exchange=EXCHANGE, routing_key=name, durable=True, queue_arguments={
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": DEAD_LETTERS.name,
+        "x-dead-letter-routing-key": dead(name),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    })  # fmt: skip
+
+
+def callback_queue() -> kombu.Queue:
+    """Return the declaration of the outbox."""
+    return OutboxQueue(
+        Queue.CALLBACKS,
+        exchange=EXCHANGE,
+        routing_key=Queue.CALLBACKS,
+        durable=True,
+        queue_arguments={"x-queue-type": "quorum"},
+    )
+
+
+def parked_queue() -> kombu.Queue:
+    """Return the declaration of the pause, after which a result is offered to the bridge again."""
+    return OutboxQueue(PARKED, exchange=EXCHANGE, routing_key=PARKED, durable=True, queue_arguments={
+        "x-queue-type": "quorum",
+        "x-message-ttl": PARKING_MILLISECONDS,
+        "x-dead-letter-exchange": EXCHANGE.name,
+        "x-dead-letter-routing-key": str(Queue.CALLBACKS),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    })  # fmt: skip
+
+
+def dead_queue(name: str) -> kombu.Queue:
+    """Return the declaration of a queue's dead letters."""
+    return OutboxQueue(
+        dead(name),
+        exchange=DEAD_LETTERS,
+        routing_key=dead(name),
+        durable=True,
+        queue_arguments={"x-queue-type": "quorum"},
+    )
+
+
+def dead(name: str) -> str:
+    """Return the name of a queue's dead letters."""
+    return f"{name}.dead"
+
+
+def topology(names: Iterable[str]) -> Sequence[kombu.Queue]:
+    """Return every declaration, for the given task queues."""
+    tasks = sorted(set(names) - {Queue.CALLBACKS})
+    return [
+        *(dead_queue(name) for name in (*tasks, Queue.CALLBACKS)),
+        *(task_queue(name) for name in tasks),
+        callback_queue(),
+        parked_queue(),
+    ]
+
+
+def declare(connection: kombu.Connection, names: Iterable[str]) -> None:
+    """Declare the whole topology, so that any part alone works on an empty broker."""
+    with connection.channel() as channel:
+        for queue in topology(names):
+            queue(channel).declare()
+
+
+def depths(settings: BrokerSettings, names: Iterable[str]) -> Mapping[str, QueueDepth]:
+    """Ask the broker how much waits in each queue.
+
+    Raises:
+        BrokerUnreachableError: the broker does not answer within a few seconds.
+    """
+    with connect(settings) as connection:
+        return {name: _depth(connection, name) for name in names}
+
+
+def connect(settings: BrokerSettings) -> kombu.Connection:
+    """Open a connection of one's own to the broker.
+
+    Raises:
+        BrokerUnreachableError: the broker does not answer within a few seconds, or refuses the credentials.
+    """
+    connection = kombu.Connection(settings.url, connect_timeout=CONNECT_TIMEOUT, heartbeat=0)
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
+    except (OperationalError, OSError) as error:
+        connection.release()
+        raise BrokerUnreachableError(connection.as_uri(), _reason(error)) from error
+    return connection
+
+
+def _depth(connection: kombu.Connection, name: str) -> QueueDepth:
+    channel: Any = connection.channel()
+    try:
+        answer = channel.queue_declare(queue=name, passive=True)
+    except connection.channel_errors:
+        return QueueDepth(missing=True)
+    finally:
+        channel.close()
+    return QueueDepth(ready=answer.message_count, consumers=answer.consumer_count)
+
+
+def _major_version(channel: Any) -> int:
+    properties = getattr(getattr(channel, "connection", None), "server_properties", None) or {}
+    return int(str(properties.get("version", "0")).split(".")[0] or 0)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    if "ACCESS_REFUSED" in text or "403" in text:
+        return "the credentials are refused"
+    return text.rpartition("] ")[2] or type(error).__name__

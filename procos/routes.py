@@ -1,0 +1,103 @@
+"""ROUTES: every topic, the Celery task that serves it, its queue, lease and retry policy; the system on one page.
+
+The bridge knows topics from here alone, without importing a task. Packages of third parties add theirs by the entry
+point group `procos.routes`: each entry names a mapping from topic to `Route`. `routes()` is the merged table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import SettingsError
+from procos.domain.external_task import Topic
+from procos.domain.retry import RetryPolicy
+from procos.queues import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where the external tasks of a topic go."""
+
+    task_name: str
+    queue: str
+    module: str
+    variables: tuple[str, ...] | None = None
+    """The variables the task reads; only these are fetched. None fetches all."""
+    lock_duration: timedelta | None = None
+    """None means PROCOS_BRIDGE_LOCK_DURATION."""
+    time_limit: timedelta | None = None
+    """None means PROCOS_WORKER_TIME_LIMIT."""
+    max_starts: int = 3
+    """Starts of one dispatch after which the step becomes an incident: the stop for tasks that kill their process."""
+    store_result: bool = True
+    """Stored results answer a lost callback; without them the step runs again."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    source: str = "procos"
+
+
+AI_QUERY_VARIABLES = ("user_query", "provider", "model", "max_tokens", "temperature", "complexity_score")
+FORMATTING_VARIABLES = (
+    "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
+)  # fmt: skip
+
+ROUTES: Mapping[Topic, Route] = MappingProxyType(
+    {
+        Topic("ai_query"): Route(
+            task_name="procos.ai_query",
+            queue=Queue.AI,
+            module="tasks.ai.ai_query",
+            variables=AI_QUERY_VARIABLES,
+        ),
+        Topic("provider_selection"): Route(
+            task_name="procos.provider_selection",
+            queue=Queue.AI,
+            module="tasks.ai.provider_selection",
+            variables=("user_query", "complexity_score"),
+        ),
+        Topic("input_validation"): Route(
+            task_name="procos.input_validation",
+            queue=Queue.GENERIC,
+            module="tasks.generic.input_validation",
+        ),
+        Topic("response_formatting"): Route(
+            task_name="procos.response_formatting",
+            queue=Queue.GENERIC,
+            module="tasks.generic.response_formatting",
+            variables=FORMATTING_VARIABLES,
+        ),
+    }
+)
+
+
+@cache
+def routes() -> Mapping[Topic, Route]:
+    """Return the built-in routes and those of installed packages.
+
+    Raises:
+        SettingsError: a package claims a topic that is taken, or its entry is no mapping of routes.
+    """
+    merged = dict(ROUTES)
+    for entry in entry_points(group="procos.routes"):
+        added = entry.load()
+        if not hasattr(added, "items") or not all(isinstance(route, Route) for route in added.values()):
+            raise SettingsError([f"entry point {entry.name!r} of procos.routes is not a mapping of topic to Route"])
+        if taken := sorted(merged.keys() & added.keys()):
+            raise SettingsError([f"entry point {entry.name!r} claims topics that are taken: {', '.join(taken)}"])
+        merged.update(added)
+    return MappingProxyType(merged)
+
+
+def by_queue() -> Mapping[str, Mapping[Topic, Route]]:
+    """Return the routes grouped by the queue they publish to."""
+    grouped: dict[str, dict[Topic, Route]] = {}
+    for topic, route in routes().items():
+        grouped.setdefault(route.queue, {})[topic] = route
+    return grouped

@@ -1,0 +1,259 @@
+"""The settings of every part: one frozen tree, read from the environment (and `.env`) alone.
+
+`PROCOS_<SECTION>_<FIELD>` sets a field, for example `PROCOS_ENGINE_URL`. The names hosting platforms and the ProcOS
+guide use (`RABBITMQ_URL`, `REDIS_URL`, `CAMUNDA_URL`, …) are accepted as aliases; a PROCOS_ value wins. `load_settings`
+is called by `procos.app` and `procos.cli` only; everything else is handed the part of the tree it needs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from procos.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+PREFIX = "PROCOS_"
+FOREIGN = re.compile(r"PROCOS_(TEST_|FAILPOINT_)|PROCOS_\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
+"""Names that are not settings: those of tests, and those Kubernetes injects for a service called `procos-…`."""
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "PROCOS_ENGINE_URL": ("CAMUNDA_URL",),
+    "PROCOS_ENGINE_DB_URL": ("CAMUNDA_DB_URL", "DATABASE_URL"),
+    "PROCOS_ENGINE_DB_USER": ("CAMUNDA_DB_USER",),
+    "PROCOS_ENGINE_DB_PASSWORD": ("CAMUNDA_DB_PASSWORD",),
+    "PROCOS_BROKER_URL": ("BROKER_URL", "RABBITMQ_URL", "CLOUDAMQP_URL"),
+    "PROCOS_REDIS_URL": ("REDIS_URL",),
+    "PROCOS_OPENAI_API_KEY": ("OPENAI_API_KEY",),
+    "PROCOS_OPENAI_BASE_URL": ("OPENAI_BASE_URL",),
+    "PROCOS_OLLAMA_URL": ("OLLAMA_URL",),
+    "PROCOS_WORKER_CONCURRENCY": ("WEB_CONCURRENCY",),
+}
+
+
+def _rest_root(url: str) -> str:
+    """Complete an engine address: without a path it gets `/engine-rest`, where Camunda 7 serves its REST API."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected an http:// or https:// address, such as http://localhost:8080/engine-rest")
+    if parts.username or parts.password:
+        raise ValueError("credentials go into PROCOS_ENGINE_USER and PROCOS_ENGINE_PASSWORD, not into the address")
+    return url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/engine-rest"
+
+
+def _scheme(*allowed: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if urlsplit(url).scheme not in allowed:
+            raise ValueError(f"expected an address that begins with {' or '.join(f'{a}://' for a in allowed)}")
+        return url
+
+    return AfterValidator(check)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineSettings(_Section):
+    """Where the engine is and how to log in; the `db_`, `port` and `jar` fields serve an engine started here."""
+
+    url: Annotated[str, AfterValidator(_rest_root)] = "http://127.0.0.1:8080/engine-rest"
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = Field(None, description="A bearer token, instead of user and password.")
+    timeout: float = Field(10.0, gt=0, description="Seconds a call may take, long polls apart.")
+    port: int = Field(8080, ge=1, le=65535, description="The port an engine started here prefers.")
+    address: str = Field("127.0.0.1", description="The address an engine started here listens on.")
+    data: Path | None = Field(None, description="Folder of the H2 database file of an engine started here.")
+    db_url: SecretStr | None = Field(None, description="PostgreSQL instead of H2: postgresql://… or jdbc:….")
+    db_user: str | None = None
+    db_password: SecretStr | None = None
+    jar: Path | None = Field(None, description="A ready-made engine jar, instead of one built from deploy/engine.")
+    heap: str = Field("768m", pattern=r"^\d+[mg]$", description="Largest Java heap of an engine started here.")
+
+
+class BrokerSettings(_Section):
+    """Where the Celery queues are; RabbitMQ, or Redis/Valkey with its weaker guarantees."""
+
+    url: Annotated[str, _scheme("amqp", "amqps", "redis", "rediss")] = "amqp://guest:guest@127.0.0.1:5672//"
+    confirm_timeout: float = Field(10.0, gt=0, description="Seconds to wait for RabbitMQ to confirm a batch.")
+
+
+class RedisSettings(_Section):
+    """Where ledger and results are kept."""
+
+    url: Annotated[str, _scheme("redis", "rediss", "unix")] = "redis://127.0.0.1:6379/0"
+    timeout: float = Field(5.0, gt=0, description="Seconds a command of the bridge may take.")
+
+
+class BridgeSettings(_Section):
+    """How the bridge fetches, leases and reports."""
+
+    replica_id: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[\w.-]+$",
+        description="Names this bridge at the engine; stable over restarts, different for every replica.",
+    )
+    capacity: int = Field(500, ge=1, description="External tasks in flight per queue; the rest wait in the engine.")
+    poll_timeout: float = Field(10.0, ge=0, le=1800, description="Seconds a fetch waits at the engine for work.")
+    lock_duration: float = Field(300.0, ge=5, description="Seconds of a lock where the route does not say.")
+    completers: int = Field(8, ge=1, le=64, description="Calls to the engine that report outcomes at the same time.")
+    unknown_topics: Literal["fail", "leave"] = Field(
+        "fail", description="External tasks of topics without a route: make an incident, or leave them to others."
+    )
+    drain_timeout: float = Field(20.0, ge=0, description="Seconds reports under way get when the bridge stops.")
+
+
+class WorkerSettings(_Section):
+    """How many tasks a worker runs at once where the command line does not say."""
+
+    concurrency: int | None = Field(None, ge=1, description="Slots; default 16 threads for ai, 2 processes else.")
+    time_limit: float = Field(600.0, gt=0, description="Seconds a task may take where its route does not say.")
+    events: bool = Field(True, description="Send task events, which Flower needs.")
+    soft_shutdown: float = Field(20.0, ge=0, description="Seconds running tasks get when a worker is stopped.")
+
+
+class OpenaiSettings(_Section):
+    """Any OpenAI-compatible server."""
+
+    api_key: SecretStr | None = None
+    base_url: str = "https://api.openai.com/v1"
+    model: str = "gpt-4o-mini"
+    timeout: float = Field(60.0, gt=0, description="Seconds one request may take.")
+
+
+class OllamaSettings(_Section):
+    """An Ollama server; not used unless its address is set."""
+
+    url: str | None = None
+    model: str = "llama3.2"
+    timeout: float = Field(120.0, gt=0, description="Seconds one request may take.")
+    health_timeout: float = Field(5.0, gt=0, description="Seconds its health check may take.")
+
+
+class FlowerSettings(_Section):
+    """Flower, the view of the workers; credentials are generated by `procos up` where none are set."""
+
+    user: str = "procos"
+    password: SecretStr | None = None
+    port: int = Field(5555, ge=1, le=65535)
+
+
+class LogSettings(_Section):
+    """What is logged, and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON.")
+
+
+class Settings(BaseSettings):
+    """The whole tree; build it with `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    engine: EngineSettings = EngineSettings()
+    broker: BrokerSettings = BrokerSettings()
+    redis: RedisSettings = RedisSettings()
+    bridge: BridgeSettings = Field(default_factory=BridgeSettings)
+    worker: WorkerSettings = WorkerSettings()
+    openai: OpenaiSettings = OpenaiSettings()
+    ollama: OllamaSettings = OllamaSettings()
+    flower: FlowerSettings = FlowerSettings()
+    log: LogSettings = LogSettings()
+    process_directory: Path = Field(Path("processes"), description="Folder of the process models.")
+    startup_timeout: float = Field(120.0, gt=0, description="Seconds a part of the local stack may take to come up.")
+    health_check_interval: float = Field(10.0, gt=0, description="Seconds between health checks of the local stack.")
+    state_directory: Path = Field(Path(".procos"), description="Folder of pids, logs and data of the local stack.")
+    cache_dir: Path | None = Field(None, description="Folder of the built engine jar; default under ~/.cache.")
+    set_by_user: frozenset[str] = Field(frozenset(), description="The names that were set.", exclude=True)
+
+    def is_set(self, name: str) -> bool:
+        """Whether the user set this PROCOS_ name, or an alias of it."""
+        return name in self.set_by_user
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | None = Path(".env")) -> Settings:
+    """Read the settings from the environment, and from `.env` below it.
+
+    Raises:
+        SettingsError: a PROCOS_ name is unknown, or a value is not what its field expects.
+    """
+    given = _given(os.environ if environ is None else environ, dotenv)  # noqa: TID251  # the one place
+    unknown = [_unknown(name) for name in sorted(given) if name not in known_names() and not FOREIGN.match(name)]
+    if unknown:
+        raise SettingsError(unknown)
+    try:
+        return Settings(**_nested(given), set_by_user=frozenset(given))
+    except ValidationError as error:
+        raise SettingsError(list(_problems(error))) from error
+
+
+def known_names() -> frozenset[str]:
+    """Every PROCOS_ name there is."""
+    return frozenset(_names(Settings, PREFIX)) - {"PROCOS_SET_BY_USER"}
+
+
+def alias_conflicts(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One warning for every alias that says something else than the PROCOS_ name it stands for."""
+    given = os.environ if environ is None else environ  # noqa: TID251  # the one place
+    return [
+        f"{name} and {alias} are both set and differ: {name} is used"
+        for name, aliases in ALIASES.items()
+        for alias in aliases
+        if name in given and alias in given and given[name] != given[alias]
+    ]
+
+
+def _given(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
+    from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv else {}
+    everything = {**from_file, **environ}
+    given = {name: value for name, value in everything.items() if name.startswith(PREFIX) and value != ""}
+    for name, aliases in ALIASES.items():
+        for alias in aliases:
+            if everything.get(alias):
+                given.setdefault(name, everything[alias])
+    return given
+
+
+def _nested(given: Mapping[str, str]) -> dict[str, Any]:
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in given.items()}
+    return source()
+
+
+def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _names(section, f"{prefix}{name.upper()}_")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, known_names(), n=1)
+    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _problems(error: ValidationError) -> Iterable[str]:
+    for problem in error.errors(include_url=False, include_input=False):
+        name = PREFIX + "_".join(str(part).upper() for part in problem["loc"])
+        yield f"{name}: {problem['msg'].removeprefix('Value error, ')}"

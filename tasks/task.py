@@ -1,0 +1,200 @@
+"""@process_task: turns a function of variables to variables into a Celery task the bridge can dispatch.
+
+    @process_task(topic="greeting")
+    def greet(person: Person, context: TaskContext) -> Greeting: ...
+
+The wrapper validates what comes in and what goes out, counts starts, maps errors to outcomes, and returns an envelope
+that travels back in Celery's success callback. A failure is raised as `TaskFailed`, so that Flower shows it as one.
+The function itself stays an ordinary function: tests call it directly.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import structlog
+from celery.exceptions import Ignore
+from pydantic import BaseModel, ValidationError
+
+from procos.app import app
+from procos.domain import variables as rules
+from procos.domain.dispatch import Dispatch
+from procos.domain.errors import BusinessError, DispatchError, PermanentError
+from procos.domain.external_task import Topic
+from procos.domain.outcome import (
+    Completion,
+    Envelope,
+    Failure,
+    Outcome,
+    TaskFailed,
+    failure_to_json,
+    outcome_of,
+    to_envelope,
+)
+from procos.logs import get_logger
+from procos.routes import Route, routes
+from tasks.context import TaskContext
+from tasks.starts import Start, note_start
+
+if TYPE_CHECKING:
+    from procos.settings import Settings
+
+__all__ = ["TaskContext", "process_task"]
+
+INVALID_INPUT = "INVALID_INPUT"
+LONGEST_TRACEBACK = 8000
+
+Function = TypeVar("Function", bound=Callable[..., "BaseModel | Mapping[str, object] | None"])
+log = get_logger(__name__)
+
+
+def process_task(*, topic: str) -> Callable[[Function], Function]:
+    """Register a function as the Celery task of a topic; the function is returned unchanged.
+
+    Its first parameter is a pydantic model, filled from the variables of the same names; a second one, if there is
+    one, gets the `TaskContext`. What it returns, a model or a mapping, becomes variables.
+
+    Raises:
+        TypeError: the first parameter is not annotated with a pydantic model.
+    """
+
+    def register(function: Function) -> Function:
+        model = _input_model(function)
+        route = routes()[Topic(topic)]
+        takes_context = len(inspect.signature(function).parameters) > 1
+
+        def run(task: Any, /, **kwargs: object) -> Envelope:
+            return _run(function, model, route, takes_context=takes_context, task=task, kwargs=kwargs)
+
+        app.task(name=route.task_name, bind=True, ignore_result=not route.store_result)(run)
+        return function
+
+    return register
+
+
+def _run(
+    function: Callable[..., Any],
+    model: type[BaseModel],
+    route: Route,
+    *,
+    takes_context: bool,
+    task: Any,
+    kwargs: Mapping[str, object],
+) -> Envelope:
+    """Run one dispatch; every way it can end leaves as an envelope or as `TaskFailed`."""
+    settings: Settings = task.app.conf.procos
+    dispatch = _dispatch(kwargs)
+    ref = dispatch.ref
+    structlog.contextvars.bind_contextvars(
+        external_task_id=ref.external_task_id, topic=ref.topic, process_instance_id=ref.process_instance_id
+    )
+    try:
+        _check_start(dispatch, task, route, settings)
+        context = _context(dispatch, task.request.id, route, settings)
+        outcome = _outcome(lambda: _called(function, model, dispatch, context if takes_context else None))
+        log.info("task.ended", outcome=type(outcome).__name__)
+        if isinstance(outcome, Failure):
+            raise TaskFailed(failure_to_json(outcome))
+        return to_envelope(outcome)
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+
+def _dispatch(kwargs: Mapping[str, object]) -> Dispatch:
+    try:
+        return Dispatch.from_kwargs(kwargs)
+    except DispatchError as error:
+        raise TaskFailed(failure_to_json(Failure(message=str(error), code="DISPATCH", permanent=True))) from error
+
+
+def _check_start(dispatch: Dispatch, task: Any, route: Route, settings: Settings) -> None:
+    start = note_start(dispatch.ref, task.request.hostname or "", max_starts=route.max_starts, settings=settings.redis)
+    if start is Start.SUPERSEDED:
+        log.info("task.superseded")
+        raise Ignore
+    if start is Start.TOO_OFTEN:
+        text = f"started {route.max_starts} times without an end: the task kills its worker, or the worker was killed"
+        raise TaskFailed(failure_to_json(Failure(message=text, code="STARTED_TOO_OFTEN", permanent=True)))
+
+
+def _context(dispatch: Dispatch, celery_id: str, route: Route, settings: Settings) -> TaskContext:
+    limit = route.time_limit.total_seconds() if route.time_limit else settings.worker.time_limit
+    return TaskContext(
+        external_task_id=dispatch.ref.external_task_id,
+        process_instance_id=dispatch.ref.process_instance_id,
+        business_key=dispatch.business_key,
+        topic=dispatch.ref.topic,
+        celery_id=celery_id,
+        settings=settings,
+        deadline=time.monotonic() + limit,
+    )
+
+
+def _outcome(call: Callable[[], Mapping[str, object]]) -> Outcome:
+    """Call the task, and map whatever happens to an outcome."""
+    try:
+        return Completion(variables=call())
+    except Exception as error:  # noqa: BLE001  # the task author's errors are ours to map, whatever they are
+        return outcome_of(error, details=_traceback(error))
+    except SystemExit as error:
+        # In a thread it would leave the message unacknowledged for ever; in a process it is how Celery stops a child.
+        if app.conf.worker_pool != "threads":
+            raise
+        return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code="SYSTEM_EXIT"))
+
+
+def _called(
+    function: Callable[..., Any], model: type[BaseModel], dispatch: Dispatch, context: TaskContext | None
+) -> Mapping[str, object]:
+    request = _validated(model, dispatch.variables)
+    returned = function(request) if context is None else function(request, context)
+    result = _as_variables(returned)
+    rules.check(result)
+    return result
+
+
+def _validated(model: type[BaseModel], variables: Mapping[str, object]) -> BaseModel:
+    """Build the input model; an absent or null variable takes the field's default.
+
+    Raises:
+        BusinessError: a variable is missing or wrong; the model may catch INVALID_INPUT.
+    """
+    given = {name: value for name, value in variables.items() if value is not None}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'input'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise BusinessError(INVALID_INPUT, problems) from error
+
+
+def _as_variables(returned: object) -> Mapping[str, object]:
+    match returned:
+        case None:
+            return {}
+        case BaseModel():
+            return returned.model_dump()
+        case Mapping():
+            return dict(returned)
+    raise PermanentError(f"the task returned a {type(returned).__name__}, expected a model or a mapping", code="RESULT")
+
+
+def _input_model(function: Callable[..., Any]) -> type[BaseModel]:
+    parameters = list(inspect.signature(function).parameters)
+    annotation = get_type_hints(function).get(parameters[0]) if parameters else None
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        raise TypeError(f"{function.__name__}: the first parameter must be annotated with a pydantic model")
+    return annotation
+
+
+def _traceback(error: BaseException) -> str:
+    """Return where it happened; messages of causes are left out, since they may quote variables or secrets."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"{type(error).__name__} in"] + [f"  {f.filename}:{f.lineno} {f.name}: {f.line}" for f in frames]
+    return "\n".join(lines)[-LONGEST_TRACEBACK:]
