@@ -172,9 +172,10 @@ return redis.call('ZADD', KEYS[1], 'XX', now + math.floor(ARGV[2] / 2), ARGV[1])
 DUE_RETRIES = (
     NOW
     + """
--- KEYS retries_due  ARGV (none); returns milliseconds until the next retry falls due, or -1
+-- KEYS retries_due; returns milliseconds until the next retry falls due, 0 for one that is overdue, or -1
+-- What a minute of fetching did not bring is gone, suspended, or waits for room: the pollers see to it.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 60000)
-local first = redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if #first == 0 then return -1 end
 return math.max(first[2] - now, 0)
 """

@@ -157,10 +157,14 @@ def connect(settings: BrokerSettings) -> kombu.Connection:
     connection = kombu.Connection(settings.url, connect_timeout=CONNECT_TIMEOUT, heartbeat=0)
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
-    except (OperationalError, OSError) as error:
+    except _errors(connection) as error:
         connection.release()
         raise BrokerUnreachableError(connection.as_uri(), _reason(error)) from error
     return connection
+
+
+def _errors(connection: kombu.Connection) -> tuple[type[BaseException], ...]:
+    return (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
 
 
 def _depth(connection: kombu.Connection, name: str) -> QueueDepth:

@@ -7,7 +7,6 @@ point group `procos.routes`: each entry names a mapping from topic to `Route`. `
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from procos.queues import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,8 +136,16 @@ class LedgerUnreachableError(UnreachableError):
 class EngineError(ProcosError):
     """Raised when the engine answers a call with anything but success; carries what it said."""
 
-    def __init__(self, message: str, *, status: int = 0, kind: str = "", code: int | None = None) -> None:
-        self.status, self.kind, self.code = status, kind, code
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        kind: str = "",
+        code: int | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        self.status, self.kind, self.code, self.details = status, kind, code, details or {}
         super().__init__(message)
 
 

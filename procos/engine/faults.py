@@ -7,7 +7,8 @@ and the 404 of a wrong address differ only in the body. Source: Camunda 7.24 man
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from procos.domain.errors import (
     EngineBusyError,
@@ -20,6 +21,9 @@ from procos.domain.errors import (
     TaskGoneError,
     TaskSuspendedError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OPTIMISTIC_LOCKING, DEADLOCK, FOREIGN_KEY = 1, 10000, 10001
 COLUMN_SIZE = 10002
@@ -36,12 +40,19 @@ class Answer:
     kind: str = ""
     message: str = ""
     code: int | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 def fault(answer: Answer, *, address: str) -> EngineError:
     """Choose the error for an answer; the message names the address where that is the thing to mend."""
     cause = _class_of(answer)
-    return cause(_message(cause, answer, address), status=answer.status, kind=answer.kind, code=answer.code)
+    return cause(
+        _message(cause, answer, address),
+        status=answer.status,
+        kind=answer.kind,
+        code=answer.code,
+        details=answer.details,
+    )
 
 
 def _class_of(answer: Answer) -> type[EngineError]:

