@@ -21,13 +21,8 @@ from bridge.outcomes import Callback, read_callback
 from bridge.wakeup import Wakeup
 from procos.domain.errors import (
     DispatchError,
-    EngineBusyError,
-    EngineConflictError,
-    EngineDeniedError,
-    EngineMisconfiguredError,
     EngineUnreachableError,
-    LedgerUnreachableError,
-    TaskSuspendedError,
+    ProcosError,
 )
 from procos.logs import get_logger
 from procos.queues import DEAD_LETTERS, EXCHANGE, PARKED, Queue, callback_queue, connect, dead, declare
@@ -155,12 +150,12 @@ class Callbacks:
     def _try(self, message: Any) -> tuple[Disposal, str]:
         try:
             callback: Callback = read_callback(message, self._ledger)
-            self._reporter.report(callback.ref, callback.outcome)
+            self._reporter.report(callback.ref, callback.outcome, tries=1 + _times_parked(message))
         except DispatchError as error:
             return Disposal.DEAD_LETTER, str(error)
-        except (EngineUnreachableError, EngineBusyError, EngineConflictError) as error:
+        except EngineUnreachableError as error:
             return Disposal.HOLD, str(error)
-        except (EngineDeniedError, EngineMisconfiguredError, TaskSuspendedError, LedgerUnreachableError) as error:
+        except ProcosError as error:
             return Disposal.PARK, str(error)
         except Exception as error:  # the message must come back whatever happens, else its slot is lost
             log.exception("callbacks.report_failed")
@@ -224,6 +219,12 @@ class Callbacks:
         log.error("callbacks.unreadable", reason=handled.reason, celery_id=handled.message.headers.get("id"))
         _move(handled.message, connection, DEAD_LETTERS, dead(Queue.CALLBACKS), handled.reason)
         handled.message.ack()
+
+
+def _times_parked(message: Any) -> int:
+    """Count how often RabbitMQ brought the message back from the parked queue."""
+    deaths = message.headers.get("x-death") or []
+    return sum(int(death.get("count", 0)) for death in deaths if death.get("queue") == PARKED)
 
 
 def _move(message: Any, connection: kombu.Connection, exchange: kombu.Exchange, routing_key: str, reason: str) -> None:

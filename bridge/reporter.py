@@ -25,6 +25,7 @@ from procos.domain.errors import (
 )
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
 from procos.domain.retry import RetryPolicy, next_delay, retries_left
+from procos.engine.faults import COLUMN_SIZE, INTERNAL_ERROR
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from procos.routes import Route
 
 CONFLICT_TRIES = 12
+REFUSED_TRIES = 3
+"""How often a result is offered to an engine that answers 500 for no reason we know, before it becomes an incident."""
 LONGEST_CONFLICT_WAIT = 0.2
 TAKE_OVER = timedelta(seconds=30)
 
@@ -76,15 +79,16 @@ class Reporter:
     def __init__(self, engine: Engine, ledger: Ledger, routes: Mapping[Topic, Route], *, stop: threading.Event) -> None:
         self._engine, self._ledger, self._routes, self._stop = engine, ledger, routes, stop
 
-    def report(self, ref: DispatchRef, outcome: Outcome) -> Verdict:
-        """Bring one outcome to the engine and close or back off the ledger's entry.
+    def report(self, ref: DispatchRef, outcome: Outcome, *, tries: int = 1) -> Verdict:
+        """Bring one outcome to the engine and close or back off the ledger's entry; `tries` counts this one.
 
         Raises:
             EngineUnreachableError, EngineBusyError: nothing is known; report again.
             EngineDeniedError, EngineMisconfiguredError, TaskSuspendedError: report again later.
+            EngineRejectedError: the engine fails at the step after this one; report again later, with one more try.
             LedgerUnreachableError: a failure cannot be fenced now; report again later.
         """
-        verdict = self._told(ref, outcome)
+        verdict = self._told(ref, outcome, tries)
         if verdict in ENDED:
             self._close(ref, verdict)
         level = log.warning if verdict in {Verdict.INCIDENT, Verdict.FOREIGN} else log.info
@@ -97,11 +101,11 @@ class Reporter:
         )
         return verdict
 
-    def _told(self, ref: DispatchRef, outcome: Outcome) -> Verdict:
+    def _told(self, ref: DispatchRef, outcome: Outcome, tries: int) -> Verdict:
         try:
             match outcome:
                 case Completion():
-                    return self._complete(ref, outcome)
+                    return self._complete(ref, outcome, tries)
                 case BpmnError():
                     return self._bpmn_error(ref, outcome)
                 case Postponement() | Failure():
@@ -111,12 +115,16 @@ class Reporter:
         except LeaseLostError:
             return Verdict.FOREIGN
 
-    def _complete(self, ref: DispatchRef, completion: Completion) -> Verdict:
+    def _complete(self, ref: DispatchRef, completion: Completion, tries: int) -> Verdict:
         try:
             self._under_our_lock(
                 ref, lambda holder: self._engine.complete(ref.external_task_id, holder, completion.variables)
             )
-        except (EngineRejectedError, VariableError) as error:
+        except EngineRejectedError as error:
+            if _may_pass_later(error) and tries < REFUSED_TRIES:
+                raise
+            return self._incident(ref, f"the engine refused the result: {error}", details=str(error))
+        except VariableError as error:
             return self._incident(ref, f"the result was refused: {error}", details=str(error))
         return Verdict.COMPLETED
 
@@ -167,7 +175,7 @@ class Reporter:
         try:
             self._through_conflicts(lambda: call(ref.holder))
         except (LeaseLostError, TaskSuspendedError, EngineRejectedError) as refusal:
-            if refusal.status >= 500:  # noqa: PLR2004  # not about the lock
+            if refusal.status >= INTERNAL_ERROR:  # not about the lock
                 raise
             holder = self._holder_now(ref, refusal)
             self._through_conflicts(lambda: call(holder))
@@ -186,6 +194,8 @@ class Reporter:
             self._engine.lock(ref.external_task_id, ref.holder, TAKE_OVER)
             return ref.holder
         if task.lease.holder == ref.holder:
+            if isinstance(refusal, LeaseLostError):  # nobody's a moment ago, and fetched again by us since
+                return ref.holder
             raise refusal
         if not self._ledger.is_ours(task.lease.holder):
             raise LeaseLostError(f"held by {task.lease.holder!r}, which is not a worker id of ours") from refusal
@@ -217,10 +227,16 @@ class Reporter:
         return ref.holder.rpartition("/")[2]
 
 
+def _may_pass_later(error: EngineRejectedError) -> bool:
+    """Whether the refusal may be the engine's own trouble: a broken model answers 500, and so does a broken disk."""
+    return error.status >= INTERNAL_ERROR and error.code != COLUMN_SIZE
+
+
 def _retry_of(ref: DispatchRef, outcome: Failure | Postponement, policy: RetryPolicy) -> _Retry:
     if isinstance(outcome, Postponement):
         left = policy.attempts if ref.retries is None else ref.retries
-        return _Retry(message=outcome.reason, details=outcome.reason, left=left, delay=outcome.retry_in)
+        delay = next_delay(policy, left, advice=outcome.retry_in, jitter=0.0)
+        return _Retry(message=outcome.reason, details=outcome.reason, left=left, delay=delay)
     left = 0 if outcome.permanent else retries_left(policy, ref.retries)
     jitter = random.random()  # noqa: S311  # jitter
     return _Retry(

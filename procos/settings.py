@@ -11,13 +11,14 @@ import difflib
 import os
 import re
 import socket
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from procos.domain.errors import SettingsError
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PREFIX = "PROCOS_"
 FOREIGN = re.compile(r"PROCOS_(TEST_|FAILPOINT_)|PROCOS_\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
 """Names that are not settings: those of tests, and those Kubernetes injects for a service called `procos-…`."""
+INJECTED = re.compile(r"(tcp|udp|sctp)://")
+"""What Kubernetes puts into `<SERVICE>_PORT`, which for a service called `procos-engine` is a setting's name too."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "PROCOS_ENGINE_URL": ("CAMUNDA_URL",),
@@ -49,6 +52,7 @@ def _rest_root(url: str) -> str:
         raise ValueError("expected an http:// or https:// address, such as http://localhost:8080/engine-rest")
     if parts.username or parts.password:
         raise ValueError("credentials go into PROCOS_ENGINE_USER and PROCOS_ENGINE_PASSWORD, not into the address")
+    _ = parts.port  # raises ValueError for what is no port
     return url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/engine-rest"
 
 
@@ -62,7 +66,7 @@ def _scheme(*allowed: str) -> AfterValidator:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EngineSettings(_Section):
@@ -86,14 +90,16 @@ class EngineSettings(_Section):
 class BrokerSettings(_Section):
     """Where the Celery queues are; RabbitMQ, or Redis/Valkey with its weaker guarantees."""
 
-    url: Annotated[str, _scheme("amqp", "amqps", "redis", "rediss")] = "amqp://guest:guest@127.0.0.1:5672//"
+    url: Annotated[str, _scheme("amqp", "amqps", "redis", "rediss")] = Field(
+        "amqp://guest:guest@127.0.0.1:5672//", repr=False
+    )
     confirm_timeout: float = Field(10.0, gt=0, description="Seconds to wait for RabbitMQ to confirm a batch.")
 
 
 class RedisSettings(_Section):
     """Where ledger and results are kept."""
 
-    url: Annotated[str, _scheme("redis", "rediss", "unix")] = "redis://127.0.0.1:6379/0"
+    url: Annotated[str, _scheme("redis", "rediss", "unix")] = Field("redis://127.0.0.1:6379/0", repr=False)
     timeout: float = Field(5.0, gt=0, description="Seconds a command of the bridge may take.")
 
 
@@ -166,6 +172,7 @@ class Settings(BaseSettings):
         env_nested_max_split=1,
         frozen=True,
         extra="forbid",
+        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
 
@@ -185,6 +192,13 @@ class Settings(BaseSettings):
     cache_dir: Path | None = Field(None, description="Folder of the built engine jar; default under ~/.cache.")
     set_by_user: frozenset[str] = Field(frozenset(), description="The names that were set.", exclude=True)
 
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]  # the sources we leave out need no names
+        cls, _settings: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_others: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load_settings` gathered, and nothing beside it."""
+        return (init_settings,)
+
     def is_set(self, name: str) -> bool:
         """Whether the user set this PROCOS_ name, or an alias of it."""
         return name in self.set_by_user
@@ -197,7 +211,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
         SettingsError: a PROCOS_ name is unknown, or a value is not what its field expects.
     """
     given = _given(os.environ if environ is None else environ, dotenv)  # noqa: TID251  # the one place
-    unknown = [_unknown(name) for name in sorted(given) if name not in known_names() and not FOREIGN.match(name)]
+    unknown = [_unknown(name) for name in sorted(given) if name not in known_names()]
     if unknown:
         raise SettingsError(unknown)
     try:
@@ -206,6 +220,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
         raise SettingsError(list(_problems(error))) from error
 
 
+@cache
 def known_names() -> frozenset[str]:
     """Every PROCOS_ name there is."""
     return frozenset(_names(Settings, PREFIX)) - {"PROCOS_SET_BY_USER"}
@@ -225,12 +240,19 @@ def alias_conflicts(environ: Mapping[str, str] | None = None) -> list[str]:
 def _given(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
     from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv else {}
     everything = {**from_file, **environ}
-    given = {name: value for name, value in everything.items() if name.startswith(PREFIX) and value != ""}
+    given = {name: value for name, value in everything.items() if name.startswith(PREFIX) and _is_ours(name, value)}
     for name, aliases in ALIASES.items():
         for alias in aliases:
             if everything.get(alias):
                 given.setdefault(name, everything[alias])
     return given
+
+
+def _is_ours(name: str, value: str) -> bool:
+    """Whether a PROCOS_ name is meant for us; one that is set to nothing counts as not set."""
+    if name in known_names():
+        return value != "" and not (name.endswith("_PORT") and INJECTED.match(value))
+    return value != "" and not FOREIGN.match(name)
 
 
 def _nested(given: Mapping[str, str]) -> dict[str, Any]:

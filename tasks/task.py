@@ -151,19 +151,24 @@ def _called(
     function: Callable[..., Any], model: type[BaseModel], dispatch: Dispatch, context: TaskContext | None
 ) -> Mapping[str, object]:
     request = _validated(model, dispatch.variables)
-    returned = function(request) if context is None else function(request, context)
+    try:
+        returned = function(request) if context is None else function(request, context)
+    except BusinessError as error:
+        rules.check(error.variables)
+        raise
     result = _as_variables(returned)
     rules.check(result)
     return result
 
 
 def _validated(model: type[BaseModel], variables: Mapping[str, object]) -> BaseModel:
-    """Build the input model; an absent or null variable takes the field's default.
+    """Build the input model; a null takes the field's default where there is one, as an absent variable does.
 
     Raises:
         BusinessError: a variable is missing or wrong; the model may catch INVALID_INPUT.
     """
-    given = {name: value for name, value in variables.items() if value is not None}
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    given = {name: value for name, value in variables.items() if value is not None or name not in optional}
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
+from procos.kernel.state import stack_environment
 from procos.settings import alias_conflicts, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from procos.settings import Settings
 
 
@@ -19,7 +23,22 @@ def settings() -> Settings:
     Raises:
         SettingsError: a setting is unknown or wrong.
     """
-    environ = os.environ  # noqa: TID251  # the command line is where the environment comes in
-    for warning in alias_conflicts(environ):
+    for warning in alias_conflicts():
         click.secho(f"warning: {warning}", fg="yellow", err=True)
-    return load_settings(environ)
+    return load_settings(environment())
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment for a command or a child of ours: what the user set wins over the running stack's."""
+    given = os.environ  # noqa: TID251  # the command line is where the environment comes in
+    own = load_settings(given)
+    stack = stack_environment(own.state_directory)
+    return {**{name: value for name, value in stack.items() if not own.is_set(name)}, **given}
+
+
+@click.command()
+def env() -> None:
+    """Print the running stack's settings for a shell, credentials included: eval "$(procos env)"."""
+    own = load_settings()
+    for name, value in sorted(stack_environment(own.state_directory).items()):
+        click.echo(f"export {name}={shlex.quote(value)}")

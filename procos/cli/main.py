@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("procos.cli.run:run", "Start a process, show its steps, print its result."),
     "routes": ("procos.cli.routes:routes", "List every topic: task, queue, lease and retries."),
     "doctor": ("procos.cli.doctor:doctor", "Check settings and services; each finding names its cure."),
+    "env": ("procos.cli.environment:env", "Print the running stack's settings for a shell."),
     "bridge": ("procos.cli.parts:bridge", "Run the bridge in the foreground."),
     "worker": ("procos.cli.parts:worker", "Run a Celery worker in the foreground."),
 }

@@ -24,4 +24,7 @@ def bridge() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(arguments: tuple[str, ...]) -> None:
     """Run a Celery worker in the foreground; takes the options of `celery worker`."""
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "procos.app", "worker", *arguments])  # noqa: S606
+    from procos.cli.environment import environment
+
+    command = [sys.executable, "-m", "celery", "-A", "procos.app", "worker", *arguments]
+    os.execve(sys.executable, command, dict(environment()))  # noqa: S606  # no shell, our own interpreter

@@ -139,7 +139,7 @@ def from_envelope(source: object) -> Completion | BpmnError | Postponement:
         raise DispatchError(f"envelope version {source['procos']!r}; this ProcOS reads version {ENVELOPE_VERSION}")
     try:
         return _read_envelope(cast("dict[str, object]", source))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DispatchError(f"malformed envelope: {error!r}") from error
 
 

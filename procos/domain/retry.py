@@ -34,5 +34,5 @@ def next_delay(policy: RetryPolicy, left: int, *, advice: timedelta | None, jitt
     if advice is not None:
         return min(max(advice, timedelta(0)), LONGEST_DELAY)
     failed = max(policy.attempts - left, 1)
-    ceiling = min(policy.first_delay * float(2 ** min(failed - 1, 30)), policy.longest_delay)
-    return timedelta(seconds=ceiling.total_seconds() * jitter)
+    ceiling = min(policy.first_delay.total_seconds() * 2 ** min(failed - 1, 30), policy.longest_delay.total_seconds())
+    return timedelta(seconds=ceiling * jitter)

@@ -26,6 +26,9 @@ INT64 = 2**63
 LONGEST_STRING = 4000
 """Characters (UTF-16 units, as Java counts) that fit the engine's text column."""
 LONGEST_NAME = 255
+LARGEST_NUMBER = 10 ** (LONGEST_STRING - 1)
+CODEC_MARKER = {"__type__", "__value__"}
+"""An object of these keys alone is a marker of the task queue's codec: it would not arrive as what it is."""
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%S.%f%z"
 JSON_OBJECT = {"objectTypeName": "java.lang.String", "serializationDataFormat": "application/json"}
 
@@ -52,7 +55,7 @@ def to_engine(name: str, value: object, *, json_type: bool = True) -> TypedValue
         case bool():
             return TypedValue(type="Boolean", value=value)
         case int():
-            return _integer(value)
+            return _integer(name, value)
         case float():
             return TypedValue(type="Double", value=_finite(name, value))
         case str():
@@ -62,7 +65,7 @@ def to_engine(name: str, value: object, *, json_type: bool = True) -> TypedValue
         case date():
             return TypedValue(type="String", value=value.isoformat())
         case Decimal() | UUID():
-            return TypedValue(type="String", value=str(value))
+            return TypedValue(type="String", value=_written(name, value))
         case dict() | list() | tuple():
             return _structure(name, value, json_type=json_type)
     raise VariableError(name, f"a value of type {type(value).__name__} cannot become an engine variable")
@@ -109,8 +112,11 @@ def format_date(name: str, value: datetime) -> str:
     """Write a moment in the one format the engine takes: milliseconds, and an offset without colon."""
     if value.tzinfo is None:
         raise VariableError(name, "a date without time zone is ambiguous; use an aware datetime")
-    moment = value.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError as error:
+        raise VariableError(name, f"{value} lies outside the years 1 to 9999 of UTC") from error
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
 
 
 def parse_date(name: str, value: object) -> datetime:
@@ -127,12 +133,27 @@ def _check_name(name: str) -> None:
     _check_text(name, name)
 
 
-def _integer(value: int) -> TypedValue:
+def _integer(name: str, value: int) -> TypedValue:
     if -INT32 <= value < INT32:
         return TypedValue(type="Integer", value=value)
     if -INT64 <= value < INT64:
         return TypedValue(type="Long", value=value)
-    return TypedValue(type="String", value=str(value))
+    return TypedValue(type="String", value=str(_writable(name, value)))
+
+
+def _writable(name: str, value: int) -> int:
+    if abs(value) >= LARGEST_NUMBER:
+        raise VariableError(name, f"a number of {LONGEST_STRING} digits or more")
+    return value
+
+
+def _written(name: str, value: Decimal | UUID) -> str:
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise VariableError(name, f"{value} is not a number JSON knows")
+    text = str(value)
+    if len(text) > LONGEST_STRING:
+        raise VariableError(name, f"a number of {len(text)} characters; at most {LONGEST_STRING} are stored")
+    return text
 
 
 def _finite(name: str, value: float) -> float:
@@ -152,7 +173,10 @@ def _text(name: str, value: str, *, json_type: bool) -> TypedValue:
 
 
 def _structure(name: str, value: object, *, json_type: bool) -> TypedValue:
-    text = json.dumps(_plain(name, value), ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(_plain(name, value), ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise VariableError(name, "is nested too deeply, or holds itself") from error
     if json_type:
         return TypedValue(type="Json", value=text)
     return _text(name, text, json_type=False)
@@ -161,8 +185,10 @@ def _structure(name: str, value: object, *, json_type: bool) -> TypedValue:
 def _plain(name: str, value: object) -> object:
     """Reduce a value inside a list or dict to what JSON knows, refusing what it does not."""
     match value:
-        case None | bool() | int():
+        case None | bool():
             return value
+        case int():
+            return _writable(name, value)
         case float():
             return _finite(name, value)
         case str():
@@ -173,11 +199,11 @@ def _plain(name: str, value: object) -> object:
         case date():
             return value.isoformat()
         case Decimal() | UUID():
-            return str(value)
+            return _written(name, value)
         case list() | tuple():
             return [_plain(name, item) for item in value]
         case dict():
-            return {_key(name, key): _plain(name, item) for key, item in value.items()}
+            return _unmarked({_key(name, key): _plain(name, item) for key, item in value.items()}, name)
     raise VariableError(name, f"holds a {type(value).__name__}, which JSON does not know")
 
 
@@ -199,6 +225,14 @@ def _check_text(name: str, text: str) -> None:
 
 def _parsed(name: str, value: object) -> object:
     try:
-        return json.loads(str(value))
+        return json.loads(str(value), object_hook=lambda found: _unmarked(found, name))
     except ValueError as error:
         raise VariableError(name, f"is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise VariableError(name, "is nested too deeply") from error
+
+
+def _unmarked(found: dict[str, object], name: str) -> dict[str, object]:
+    if found.keys() == CODEC_MARKER:
+        raise VariableError(name, "holds an object of the keys __type__ and __value__ alone, which cannot be carried")
+    return found

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 OPTIMISTIC_LOCKING, DEADLOCK, FOREIGN_KEY = 1, 10000, 10001
 COLUMN_SIZE = 10002
 INTERNAL_ERROR = 500
+BUSY_KINDS = {"RestException", "InvalidRequestException"}
+DATABASE_KINDS = {"CannotCreateTransactionException", "TransactionSystemException"}
+"""The engine lives, its database does not answer; seen on Camunda 7.24 with PostgreSQL stopped."""
 BUSY_TEXTS = ("too many requests", "shut down", "shutdown", "could not acquire")
 LEASE_TEXTS = ("locked by worker", "lock that expired", "not locked")
 
@@ -68,12 +71,21 @@ def _class_of(answer: Answer) -> type[EngineError]:
             return LeaseLostError
         case 400 if "is suspended" in text:
             return TaskSuspendedError
-        case 500 if answer.code in {OPTIMISTIC_LOCKING, DEADLOCK, FOREIGN_KEY}:
-            return EngineConflictError
-        case 500 if any(part in text for part in BUSY_TEXTS):
-            return EngineBusyError
+        case 500:
+            return _internal(answer, text)
         case status if not answer.kind and status < INTERNAL_ERROR:
             return EngineMisconfiguredError
+    return EngineRejectedError
+
+
+def _internal(answer: Answer, text: str) -> type[EngineError]:
+    """Tell collisions and overload, which pass, from a model or value that will fail again."""
+    if answer.code in {OPTIMISTIC_LOCKING, DEADLOCK, FOREIGN_KEY}:
+        return EngineConflictError
+    is_overload = answer.kind in BUSY_KINDS and any(part in text for part in BUSY_TEXTS)
+    # Without a type it is not the engine's own answer: a proxy's, or that of a server which is falling over.
+    if is_overload or answer.kind in DATABASE_KINDS or not answer.kind:
+        return EngineBusyError
     return EngineRejectedError
 
 

@@ -1,0 +1,174 @@
+"""`procos up`, `procos down` and `procos status`: the local stack, in the foreground or in the background.
+
+The work is done by `procos.kernel`; here are the arguments, the exit codes, and who waits for what.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from procos.domain.errors import BrokerUnreachableError, PartFailedError, UnreachableError, UsageError
+from procos.kernel import background, tables
+from procos.kernel.plan import check, make_plan, settings_with
+from procos.kernel.queue_view import queue_rows
+from procos.kernel.stack import Phase
+from procos.kernel.state import StackFolder
+from procos.kernel.supervisor import Supervisor
+from procos.kernel.terminal import Progress
+from procos.logs import configure_logs
+from procos.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procos.kernel.queue_view import QueueRow
+    from procos.kernel.stack import Failure, StackState
+    from procos.settings import Settings
+
+UNREACHABLE = 3
+
+
+@click.command()
+@click.option("--detach", "-d", is_flag=True, help="Return when all is healthy; the stack runs on.")
+@click.option("--only", multiple=True, metavar="PART…", help="Bring up these parts alone: --only broker redis.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON when all is healthy.")
+@click.argument("more", nargs=-1, metavar="")
+def up(*, detach: bool, only: tuple[str, ...], as_json: bool, more: tuple[str, ...]) -> None:
+    """Start the local stack and watch over it until Ctrl-C."""
+    if more and not only:
+        raise UsageError(f"what is {more[0]} for? Parts are named after --only")
+    settings, names = load_settings(), (*only, *more)
+    check(settings, names)
+    folder = StackFolder(settings.state_directory)
+    folder.create()
+    if folder.is_running():
+        _join(folder, as_json=as_json)
+    elif detach:
+        _start_detached(folder, names, as_json=as_json)
+    else:
+        _supervise(settings, folder, names, as_json=as_json)
+
+
+@click.command()
+def down() -> None:
+    """Stop the local stack."""
+    folder = StackFolder(load_settings().state_directory)
+    with Progress(known=folder.state()) as progress:
+        stopped = background.stop(folder, observer=progress)
+    if folder.is_running():
+        raise PartFailedError(background.SUPERVISOR, "is still running")
+    click.echo("stopped" if stopped else "not running", err=True)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
+def status(*, as_json: bool) -> None:
+    """Show each part of the local stack, and its queues."""
+    folder = StackFolder(load_settings().state_directory)
+    state = folder.state() if folder.is_running() else None
+    if state is None:
+        click.echo(_json(None) if as_json else "not running; start it with `procos up`")
+        raise SystemExit(UNREACHABLE)
+    queues, trouble = _queues(folder)
+    if as_json:
+        click.echo(_json(state, queues))
+    else:
+        tables.print_status(state, queues)
+    if trouble:
+        click.echo(f"queues: {trouble}", err=True)
+    if trouble or not all(part.is_healthy for part in state.parts):
+        raise SystemExit(UNREACHABLE)
+
+
+class _Announcer:
+    """Shows how the stack comes up, and once it is up, where everything is."""
+
+    def __init__(self, progress: Progress, *, as_json: bool) -> None:
+        self._progress = progress
+        self._as_json = as_json
+        self._has_announced = False
+
+    def show(self, state: StackState) -> None:
+        self._progress.show(state)
+        if state.phase is Phase.READY and not self._has_announced:
+            self._has_announced = True
+            _announce(state, as_json=self._as_json)
+
+
+def _supervise(settings: Settings, folder: StackFolder, names: Sequence[str], *, as_json: bool) -> None:
+    configure_logs(settings.log)
+    with folder.locked() as is_ours, Progress() as progress:
+        if is_ours:
+            background.clear(folder)
+            supervisor = Supervisor(
+                make_plan(settings, folder=folder, only=names),
+                folder=folder,
+                startup_limit=timedelta(seconds=settings.startup_timeout),
+                health_interval=timedelta(seconds=settings.health_check_interval),
+                observer=_Announcer(progress, as_json=as_json),
+            )
+            failure = supervisor.run()
+    if not is_ours:
+        _join(folder, as_json=as_json)
+    elif failure is not None:
+        _fail(failure)
+
+
+def _start_detached(folder: StackFolder, names: Sequence[str], *, as_json: bool) -> None:
+    process = background.start_in_background(folder, names)
+    with Progress() as progress:
+        try:
+            state = background.follow(folder, observer=progress, process=process)
+        except KeyboardInterrupt:
+            background.stop(folder, observer=progress)
+            raise
+    _conclude(state, as_json=as_json)
+
+
+def _join(folder: StackFolder, *, as_json: bool) -> None:
+    """Wait for a stack that another command is bringing up, and say that it runs already."""
+    state = folder.state()
+    if state is None or state.phase is not Phase.READY:
+        with Progress() as progress:
+            state = background.follow(folder, observer=progress)
+    click.echo(f"running already (supervisor {state.pid})", err=True)
+    _conclude(state, as_json=as_json)
+
+
+def _conclude(state: StackState, *, as_json: bool) -> None:
+    if state.failure is not None:
+        _fail(state.failure)
+    if state.phase is not Phase.READY:
+        raise PartFailedError(background.SUPERVISOR, "was stopped before the stack was up")
+    _announce(state, as_json=as_json)
+
+
+def _announce(state: StackState, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(_json(state))
+        return
+    tables.print_addresses(state)
+    click.echo("\n`procos status` shows how it is, `procos down` stops it", err=True)
+
+
+def _fail(failure: Failure) -> None:
+    if failure.log_tail:
+        click.echo(f"\nthe end of {failure.log}:\n{failure.log_tail}\n", err=True)
+    if failure.is_unreachable:
+        raise UnreachableError(failure.address, failure.reason)
+    raise PartFailedError(failure.part, failure.reason, log_tail=failure.log_tail)
+
+
+def _queues(folder: StackFolder) -> tuple[Sequence[QueueRow], str]:
+    try:
+        return queue_rows(settings_with(folder.environment())), ""
+    except BrokerUnreachableError as error:
+        return (), str(error)
+
+
+def _json(state: StackState | None, queues: Sequence[QueueRow] = ()) -> str:
+    return json.dumps(tables.document(state, queues=queues), indent=2)

@@ -1,0 +1,115 @@
+"""Runs the supervisor without a terminal, and follows one that runs elsewhere by the state it writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from datetime import timedelta
+from threading import Event
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import PartFailedError
+from procos.kernel import logs
+from procos.kernel.leftovers import end_leftovers
+from procos.kernel.parts.environment import own_environment, python
+from procos.kernel.stack import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procos.kernel.stack import StackState
+    from procos.kernel.state import StackFolder
+    from procos.kernel.supervisor import Observer
+
+SUPERVISOR = "supervisor"
+TICK = 0.1
+START_LIMIT = timedelta(minutes=45)
+"""Longer than the first build of the engine and the start of every part after it."""
+STOP_LIMIT = timedelta(seconds=90)
+KILL_LIMIT = timedelta(seconds=15)
+SETTLED = frozenset({Phase.READY, Phase.FAILED, Phase.STOPPED})
+
+
+def start_in_background(folder: StackFolder, only: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a supervisor in a session of its own, which no closed terminal reaches."""
+    log = folder.log(SUPERVISOR)
+    logs.begin(log)
+    chosen = [word for name in only for word in ("--only", name)]
+    with log.open("ab") as words:
+        return subprocess.Popen(  # noqa: S603  # ourselves
+            [*python("procos", "up"), *chosen],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            env=own_environment({}),
+            start_new_session=True,
+        )
+
+
+def follow(folder: StackFolder, *, observer: Observer, process: subprocess.Popen[bytes] | None = None) -> StackState:
+    """Show how a stack comes up until it is ready or will not be; `process` is its supervisor if we started it.
+
+    Raises:
+        PartFailedError: the supervisor is gone and has not said why.
+    """
+    deadline = time.monotonic() + START_LIMIT.total_seconds()
+    while time.monotonic() < deadline:
+        # Asked first: what it wrote before its end is then seen in this very round.
+        is_over = process.poll() is not None if process else not folder.is_running()
+        state = _state_of(folder, process)
+        if state is not None:
+            observer.show(state)
+            if state.phase in SETTLED:
+                return state
+        if is_over:
+            break
+        Event().wait(TICK)
+    raise PartFailedError(SUPERVISOR, "ended before the stack was up", log_tail=logs.tail(folder.log(SUPERVISOR)))
+
+
+def stop(folder: StackFolder, *, observer: Observer) -> bool:
+    """Stop the supervisor and with it every part, and clear away what an earlier one left; False when nothing ran."""
+    was_running = folder.is_running()
+    if was_running:
+        _send(folder, signal.SIGTERM)
+        if not _await_end(folder, STOP_LIMIT, observer):
+            _send(folder, signal.SIGKILL)
+            _await_end(folder, KILL_LIMIT, observer)
+    return bool(clear(folder)) or was_running
+
+
+def clear(folder: StackFolder) -> list[str]:
+    """End what a supervisor left that was killed together with its guard; only while no other one runs."""
+    return end_leftovers(folder.state())
+
+
+def _state_of(folder: StackFolder, process: subprocess.Popen[bytes] | None) -> StackState | None:
+    pid = process.pid if process else folder.supervisor_pid()
+    state = folder.state()
+    return state if state is not None and state.pid == pid else None
+
+
+def _await_end(folder: StackFolder, limit: timedelta, observer: Observer) -> bool:
+    deadline = time.monotonic() + limit.total_seconds()
+    while is_running := folder.is_running():
+        if time.monotonic() > deadline:
+            break
+        _show(folder, observer)
+        Event().wait(TICK)
+    _show(folder, observer)
+    return not is_running
+
+
+def _show(folder: StackFolder, observer: Observer) -> None:
+    if (state := folder.state()) is not None:
+        observer.show(state)
+
+
+def _send(folder: StackFolder, number: signal.Signals) -> None:
+    pid = folder.supervisor_pid()
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

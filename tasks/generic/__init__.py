@@ -1,0 +1,1 @@
+"""The tasks any process can use, whatever its subject."""
