@@ -87,7 +87,7 @@ class Callbacks:
         """Consume until stopped, then give reports under way `drain_seconds` to finish."""
         while not stop.is_set():
             try:
-                with connect(self._broker) as connection:
+                with connect(self._broker, confirm_publish=True) as connection:
                     self._consume(connection, stop, drain_seconds)
             except Exception as error:  # noqa: BLE001  # any transport's error: unacknowledged results come again
                 log.warning("callbacks.connection_lost", reason=str(error) or type(error).__name__)
@@ -100,7 +100,6 @@ class Callbacks:
 
     def _consume(self, connection: kombu.Connection, stop: threading.Event, drain_seconds: float) -> None:
         self._begin_generation()
-        connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
         declare(connection, self._queues)
         with connection.channel() as channel:
             consumer = kombu.Consumer(
@@ -209,7 +208,7 @@ class Callbacks:
         """Let a result pause in the broker; a broker without timed queues offers it again at once, so wait here."""
         log.warning("callbacks.parked", reason=handled.reason)
         if connection.transport.driver_type == "amqp":
-            _move(handled.message, connection, EXCHANGE, PARKED, handled.reason)
+            self._move(handled, connection, EXCHANGE, PARKED)
             handled.message.ack()
         else:
             time.sleep(PROBE_SECONDS)  # noqa: TID251  # bounded, and only without RabbitMQ
@@ -217,28 +216,31 @@ class Callbacks:
 
     def _bury(self, handled: _Handled, connection: kombu.Connection) -> None:
         log.error("callbacks.unreadable", reason=handled.reason, celery_id=handled.message.headers.get("id"))
-        _move(handled.message, connection, DEAD_LETTERS, dead(Queue.CALLBACKS), handled.reason)
+        self._move(handled, connection, DEAD_LETTERS, dead(Queue.CALLBACKS))
         handled.message.ack()
+
+    def _move(
+        self, handled: _Handled, connection: kombu.Connection, exchange: kombu.Exchange, routing_key: str
+    ) -> None:
+        """Publish a message elsewhere and wait for the confirm, before the original is acknowledged."""
+        message = handled.message
+        channel: Any
+        with connection.channel() as channel:
+            channel.basic_publish(
+                channel.prepare_message(
+                    message.body,
+                    content_type=message.content_type,
+                    content_encoding=message.content_encoding,
+                    headers={**message.headers, "x-procos-reason": handled.reason[:500]},
+                    properties={"delivery_mode": 2, "correlation_id": message.properties.get("correlation_id")},
+                ),
+                exchange=exchange.name,
+                routing_key=routing_key,
+                confirm_timeout=self._broker.confirm_timeout,
+            )
 
 
 def _times_parked(message: Any) -> int:
     """Count how often RabbitMQ brought the message back from the parked queue."""
     deaths = message.headers.get("x-death") or []
     return sum(int(death.get("count", 0)) for death in deaths if death.get("queue") == PARKED)
-
-
-def _move(message: Any, connection: kombu.Connection, exchange: kombu.Exchange, routing_key: str, reason: str) -> None:
-    """Publish a message elsewhere and wait for the confirm, before the original is acknowledged."""
-    channel: Any
-    with connection.channel() as channel:
-        channel.basic_publish(
-            channel.prepare_message(
-                message.body,
-                content_type=message.content_type,
-                content_encoding=message.content_encoding,
-                headers={**message.headers, "x-procos-reason": reason[:500]},
-                properties={"delivery_mode": 2, "correlation_id": message.properties.get("correlation_id")},
-            ),
-            exchange=exchange.name,
-            routing_key=routing_key,
-        )

@@ -148,13 +148,18 @@ def depths(settings: BrokerSettings, names: Iterable[str]) -> Mapping[str, Queue
         return {name: _depth(connection, name) for name in names}
 
 
-def connect(settings: BrokerSettings) -> kombu.Connection:
-    """Open a connection of one's own to the broker.
+def connect(settings: BrokerSettings, *, confirm_publish: bool = False) -> kombu.Connection:
+    """Open a connection of one's own to the broker; with `confirm_publish` each message waits for RabbitMQ's confirm.
 
     Raises:
         BrokerUnreachableError: the broker does not answer within a few seconds, or refuses the credentials.
     """
-    connection = kombu.Connection(settings.url, connect_timeout=CONNECT_TIMEOUT, heartbeat=0)
+    connection = kombu.Connection(
+        settings.url,
+        connect_timeout=CONNECT_TIMEOUT,
+        heartbeat=0,
+        transport_options={"confirm_publish": True} if confirm_publish else {},
+    )
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
     except _errors(connection) as error:

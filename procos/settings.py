@@ -56,6 +56,21 @@ def _rest_root(url: str) -> str:
     return url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/engine-rest"
 
 
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected an http:// or https:// address")
+    _ = parts.port  # raises ValueError for what is no port
+    return url.rstrip("/")
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("expected printable ASCII characters only, as an HTTP header can carry")
+    return secret
+
+
 def _scheme(*allowed: str) -> AfterValidator:
     def check(url: str) -> str:
         if urlsplit(url).scheme not in allowed:
@@ -133,8 +148,8 @@ class WorkerSettings(_Section):
 class OpenaiSettings(_Section):
     """Any OpenAI-compatible server."""
 
-    api_key: SecretStr | None = None
-    base_url: str = "https://api.openai.com/v1"
+    api_key: Annotated[SecretStr, AfterValidator(_printable)] | None = None
+    base_url: Annotated[str, AfterValidator(_web_address)] = "https://api.openai.com/v1"
     model: str = "gpt-4o-mini"
     timeout: float = Field(60.0, gt=0, description="Seconds one request may take.")
 
@@ -142,7 +157,7 @@ class OpenaiSettings(_Section):
 class OllamaSettings(_Section):
     """An Ollama server; not used unless its address is set."""
 
-    url: str | None = None
+    url: Annotated[str, AfterValidator(_web_address)] | None = None
     model: str = "llama3.2"
     timeout: float = Field(120.0, gt=0, description="Seconds one request may take.")
     health_timeout: float = Field(5.0, gt=0, description="Seconds its health check may take.")

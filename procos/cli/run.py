@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 COMPLETED = "COMPLETED"
 ERROR_CODE, ERROR_MESSAGE = "error_code", "error_message"
 """A process that ends with the variable `error_code` set counts as failed."""
+REPORTED = {"completed", "bpmn_error"}
+"""Outcomes that the engine has, and whose end shows in its history with the next look."""
 
 progress = Console(stderr=True, highlight=False)
 
@@ -78,6 +80,8 @@ def _line(view: StepView) -> str:
     activity, step = view.activity, view.step
     name = f"{activity.name:<24.24}"
     if activity.ended is None:
+        if step and step.state in REPORTED:
+            return ""
         if step is None or step.worker is None:
             return f"  … {name} {f'queued on {step.queue}' if step else 'waiting'}"
         return f"  … {name} {step.state.replace('_', ' ')} on {step.queue}, {step.worker}"

@@ -6,18 +6,18 @@ The work is done by `procos.kernel`; here are the arguments, the exit codes, and
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from procos.domain.errors import BrokerUnreachableError, PartFailedError, UnreachableError, UsageError
 from procos.kernel import background, tables
-from procos.kernel.plan import check, make_plan, settings_with
+from procos.kernel.plan import check, settings_with
 from procos.kernel.queue_view import queue_rows
+from procos.kernel.run import run_stack
 from procos.kernel.stack import Phase
 from procos.kernel.state import StackFolder
-from procos.kernel.supervisor import Supervisor
 from procos.kernel.terminal import Progress
 from procos.logs import configure_logs
 from procos.settings import load_settings
@@ -48,7 +48,7 @@ def up(*, detach: bool, only: tuple[str, ...], as_json: bool, more: tuple[str, .
     if folder.is_running():
         _join(folder, as_json=as_json)
     elif detach:
-        _start_detached(folder, names, as_json=as_json)
+        _start_detached(settings, folder, names, as_json=as_json)
     else:
         _supervise(settings, folder, names, as_json=as_json)
 
@@ -56,9 +56,10 @@ def up(*, detach: bool, only: tuple[str, ...], as_json: bool, more: tuple[str, .
 @click.command()
 def down() -> None:
     """Stop the local stack."""
-    folder = StackFolder(load_settings().state_directory)
+    settings = load_settings()
+    folder = StackFolder(settings.state_directory)
     with Progress(known=folder.state()) as progress:
-        stopped = background.stop(folder, observer=progress)
+        stopped = background.stop(folder, settings=settings, observer=progress)
     if folder.is_running():
         raise PartFailedError(background.SUPERVISOR, "is still running")
     click.echo("stopped" if stopped else "not running", err=True)
@@ -71,7 +72,7 @@ def status(*, as_json: bool) -> None:
     folder = StackFolder(load_settings().state_directory)
     state = folder.state() if folder.is_running() else None
     if state is None:
-        click.echo(_json(None) if as_json else "not running; start it with `procos up`")
+        click.echo(_json(None) if as_json else f"not running{_last_words(folder)}; start it with `procos up`")
         raise SystemExit(UNREACHABLE)
     queues, trouble = _queues(folder)
     if as_json:
@@ -100,31 +101,25 @@ class _Announcer:
 
 
 def _supervise(settings: Settings, folder: StackFolder, names: Sequence[str], *, as_json: bool) -> None:
-    configure_logs(settings.log)
+    # On a terminal the progress says what the log would.
+    configure_logs(settings.log.model_copy(update={"level": "ERROR"}) if sys.stderr.isatty() else settings.log)
     with folder.locked() as is_ours, Progress() as progress:
         if is_ours:
-            background.clear(folder)
-            supervisor = Supervisor(
-                make_plan(settings, folder=folder, only=names),
-                folder=folder,
-                startup_limit=timedelta(seconds=settings.startup_timeout),
-                health_interval=timedelta(seconds=settings.health_check_interval),
-                observer=_Announcer(progress, as_json=as_json),
-            )
-            failure = supervisor.run()
+            announcer = _Announcer(progress, as_json=as_json)
+            failure = run_stack(settings, folder=folder, only=names, observer=announcer)
     if not is_ours:
         _join(folder, as_json=as_json)
     elif failure is not None:
         _fail(failure)
 
 
-def _start_detached(folder: StackFolder, names: Sequence[str], *, as_json: bool) -> None:
+def _start_detached(settings: Settings, folder: StackFolder, names: Sequence[str], *, as_json: bool) -> None:
     process = background.start_in_background(folder, names)
     with Progress() as progress:
         try:
             state = background.follow(folder, observer=progress, process=process)
         except KeyboardInterrupt:
-            background.stop(folder, observer=progress)
+            background.stop(folder, settings=settings, observer=progress)
             raise
     _conclude(state, as_json=as_json)
 
@@ -168,6 +163,11 @@ def _queues(folder: StackFolder) -> tuple[Sequence[QueueRow], str]:
         return queue_rows(settings_with(folder.environment())), ""
     except BrokerUnreachableError as error:
         return (), str(error)
+
+
+def _last_words(folder: StackFolder) -> str:
+    state = folder.state()
+    return f", {state.failure.part} {state.failure.reason}" if state and state.failure else ""
 
 
 def _json(state: StackState | None, queues: Sequence[QueueRow] = ()) -> str:

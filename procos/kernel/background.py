@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from procos.domain.errors import PartFailedError
 from procos.kernel import logs
-from procos.kernel.leftovers import end_leftovers
+from procos.kernel.leftovers import end_leftovers, lives
 from procos.kernel.parts.environment import own_environment, python
 from procos.kernel.stack import Phase
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from procos.kernel.stack import StackState
     from procos.kernel.state import StackFolder
     from procos.kernel.supervisor import Observer
+    from procos.settings import Settings
 
 SUPERVISOR = "supervisor"
 TICK = 0.1
 START_LIMIT = timedelta(minutes=45)
 """Longer than the first build of the engine and the start of every part after it."""
-STOP_LIMIT = timedelta(seconds=90)
+STOP_MARGIN = timedelta(seconds=60)
+"""What services and stragglers may take beyond the time that tasks and reports under way are given."""
 KILL_LIMIT = timedelta(seconds=15)
 SETTLED = frozenset({Phase.READY, Phase.FAILED, Phase.STOPPED})
 
@@ -50,15 +52,17 @@ def start_in_background(folder: StackFolder, only: Sequence[str]) -> subprocess.
 
 
 def follow(folder: StackFolder, *, observer: Observer, process: subprocess.Popen[bytes] | None = None) -> StackState:
-    """Show how a stack comes up until it is ready or will not be; `process` is its supervisor if we started it.
+    """Show how a stack comes up until it is ready or will not be.
+
+    `process` is the supervisor we started; when another one was quicker, that one is followed.
 
     Raises:
         PartFailedError: the supervisor is gone and has not said why.
     """
     deadline = time.monotonic() + START_LIMIT.total_seconds()
     while time.monotonic() < deadline:
-        # Asked first: what it wrote before its end is then seen in this very round.
-        is_over = process.poll() is not None if process else not folder.is_running()
+        # Asked first: what a supervisor wrote before its end is then seen in this very round.
+        is_over = (process is None or process.poll() is not None) and not folder.is_running()
         state = _state_of(folder, process)
         if state is not None:
             observer.show(state)
@@ -70,26 +74,25 @@ def follow(folder: StackFolder, *, observer: Observer, process: subprocess.Popen
     raise PartFailedError(SUPERVISOR, "ended before the stack was up", log_tail=logs.tail(folder.log(SUPERVISOR)))
 
 
-def stop(folder: StackFolder, *, observer: Observer) -> bool:
+def stop(folder: StackFolder, *, settings: Settings, observer: Observer) -> bool:
     """Stop the supervisor and with it every part, and clear away what an earlier one left; False when nothing ran."""
     was_running = folder.is_running()
     if was_running:
         _send(folder, signal.SIGTERM)
-        if not _await_end(folder, STOP_LIMIT, observer):
+        drain = timedelta(seconds=max(settings.worker.soft_shutdown, settings.bridge.drain_timeout))
+        if not _await_end(folder, drain + STOP_MARGIN, observer):
             _send(folder, signal.SIGKILL)
             _await_end(folder, KILL_LIMIT, observer)
-    return bool(clear(folder)) or was_running
-
-
-def clear(folder: StackFolder) -> list[str]:
-    """End what a supervisor left that was killed together with its guard; only while no other one runs."""
-    return end_leftovers(folder.state())
+    return bool(end_leftovers(folder.state())) or was_running
 
 
 def _state_of(folder: StackFolder, process: subprocess.Popen[bytes] | None) -> StackState | None:
-    pid = process.pid if process else folder.supervisor_pid()
+    """Read the state, unless it is that of an earlier stack."""
     state = folder.state()
-    return state if state is not None and state.pid == pid else None
+    if state is None:
+        return None
+    is_ours = process is not None and state.pid == process.pid
+    return state if is_ours or lives(state.pid, state.created) else None
 
 
 def _await_end(folder: StackFolder, limit: timedelta, observer: Observer) -> bool:

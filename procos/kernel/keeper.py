@@ -33,6 +33,7 @@ log = get_logger(__name__)
 BUILD_LIMIT = timedelta(minutes=35)
 BUILD_IS_LONG = timedelta(seconds=2)
 EXTERNAL_LIMIT = timedelta(seconds=10)
+GRACE_WHILE_STARTING = timedelta(seconds=3)
 KILL_LIMIT = timedelta(seconds=5)
 PAUSE = timedelta(milliseconds=150)
 FIRST_DELAY = timedelta(milliseconds=500)
@@ -52,6 +53,9 @@ class Process(Protocol):
 
     def wait(self, limit: float | None = None) -> int | None:
         """Wait for the end; None when the limit passed first."""
+
+    def listens_on(self, port: int) -> bool:
+        """Whether it is this process that listens on the port."""
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -89,6 +93,7 @@ class Keeper:
         self._child: Process | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._is_up = threading.Event()
         self._thread = threading.Thread(target=self.keep, name=f"keeper-{part.name}", daemon=True)
 
     def start(self) -> None:
@@ -102,11 +107,11 @@ class Keeper:
             if self._child is not None:
                 self._child.terminate()
 
-    def await_stop(self, *, deadline: float) -> None:
-        """Wait for the end until the deadline on the monotonic clock, then kill what is left."""
+    def await_stop(self, *, asked: float) -> None:
+        """Wait for the end as long as the part may take from when it was asked on the monotonic clock, then kill it."""
         if self._thread.ident is None:
             return
-        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._thread.join(max(0.0, asked + self._grace() - time.monotonic()))
         if self._thread.is_alive():
             log.warning("part.killed", part=self.part.name)
             self.kill()
@@ -156,9 +161,11 @@ class Keeper:
             self._end(child)
             return _Life(ending=trouble, lasted=None)
         self._say(Status.HEALTHY)
+        self._is_up.set()
         began = time.monotonic()
         # Without a limit: this thread has nothing else to do, and `ask_to_stop` ends the process it waits for.
         ending = exit_text(child.wait())
+        self._is_up.clear()
         return _Life(ending=ending, lasted=timedelta(seconds=time.monotonic() - began))
 
     def _ask_elsewhere(self) -> None:
@@ -176,7 +183,7 @@ class Keeper:
         began = time.monotonic()
         trouble: str | None = "not asked yet"
         while time.monotonic() - began < limit.total_seconds():
-            trouble = ask(self.part.probe)
+            trouble = ask(self.part.probe) or self._impostor(child)
             if child is not None and (code := child.poll()) is not None:
                 return exit_text(code)
             if trouble is None and time.monotonic() - began >= self.part.settle.total_seconds():
@@ -184,6 +191,13 @@ class Keeper:
             if self._stopping.wait(PAUSE.total_seconds()):
                 return "was stopped"
         return f"is not healthy after {limit.total_seconds():g} s: {trouble or 'not steady yet'}"
+
+    def _impostor(self, child: Process | None) -> str | None:
+        """Say so when a healthy answer came from somebody else, who took the port after it was chosen."""
+        port = self.part.port
+        if child is None or port is None or child.listens_on(port):
+            return None
+        return f"another program answers on port {port}"
 
     def _build(self) -> str:
         if self.part.build is None:
@@ -210,9 +224,13 @@ class Keeper:
 
     def _end(self, child: Process) -> None:
         child.terminate()
-        if child.wait(self.part.grace.total_seconds()) is None:
+        if child.wait(self._grace()) is None:
             child.kill()
             child.wait(KILL_LIMIT.total_seconds())
+
+    def _grace(self) -> float:
+        # Who is not up yet has nothing to bring to an end, and may not even listen to signals.
+        return (self.part.grace if self._is_up.is_set() else min(self.part.grace, GRACE_WHILE_STARTING)).total_seconds()
 
     def _mourn(self, life: _Life, delay: timedelta) -> None:
         log.warning("part.ended", part=self.part.name, ending=life.ending, delay=delay.total_seconds())

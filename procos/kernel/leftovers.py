@@ -12,7 +12,7 @@ import psutil
 from procos.kernel.guard import end_groups
 
 if TYPE_CHECKING:
-    from procos.kernel.stack import PartState, StackState
+    from procos.kernel.stack import StackState
 
 SAME_MOMENT = 1.0
 """Seconds by which two readings of a creation time may differ, since the boot time they count from is corrected."""
@@ -20,17 +20,18 @@ SAME_MOMENT = 1.0
 
 def end_leftovers(state: StackState | None) -> list[str]:
     """End what is left of the stack in this state and return the names of its parts; no supervisor may be running."""
-    found = [part for part in state.parts if _lives(part)] if state else []
+    found = [part for part in state.parts if lives(part.pid, part.created)] if state else []
     end_groups([part.pid for part in found if part.pid is not None])
     return [part.name for part in found]
 
 
-def _lives(part: PartState) -> bool:
-    if part.pid is None or part.created is None:
+def lives(pid: int | None, created: float | None) -> bool:
+    """Whether the very process that was noted still runs."""
+    if pid is None or created is None:
         return False
     try:
-        process = psutil.Process(part.pid)
-        same = abs(process.create_time() - part.created) < SAME_MOMENT
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < SAME_MOMENT
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

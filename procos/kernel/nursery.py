@@ -55,6 +55,16 @@ class Child:
         self._nursery.forget(self)
         return code
 
+    def listens_on(self, port: int) -> bool:
+        """Whether it is this process that listens on the port, as far as the system tells."""
+        try:
+            connections = psutil.Process(self.pid).net_connections(kind="tcp")
+        except psutil.AccessDenied:
+            return True
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)
+
     def terminate(self) -> None:
         """Ask the process, not its group, to end: a worker stops its own children in the right order."""
         with suppress(ProcessLookupError):
@@ -80,10 +90,7 @@ class Nursery:
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            if self._guard is not None and self._guard.stdin is not None:
-                with suppress(BrokenPipeError):
-                    self._guard.stdin.close()
-                _await_end(self._guard)
+            self._dismiss_guard()
 
     def spawn(self, command: Command, *, log: Path, output: IO[bytes] | None = None) -> Child:
         """Start a command whose words go to the log; `output` takes its standard output instead.
@@ -109,6 +116,7 @@ class Nursery:
         """Start the guard, or another one when it was killed, and tell it whom to watch."""
         with self._lock:
             if self._guard is None or self._guard.poll() is not None:
+                self._dismiss_guard()
                 self._guard = _start_guard()
                 self._tell("".join(f"+{pid}\n" for pid in self._children))
 
@@ -122,6 +130,12 @@ class Nursery:
             env=dict(command.environment),
             start_new_session=True,
         )
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None and self._guard.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._guard.stdin.close()
+            _await_end(self._guard)
 
     def _tell(self, text: str) -> None:
         # A guard that was killed is replaced at the next health check, and told everything then.

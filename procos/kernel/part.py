@@ -52,6 +52,8 @@ class Part:
     address: str
     """Where it answers, without credentials; empty where it does not listen."""
     probe: Probe
+    port: int | None = None
+    """The port of the loopback interface it listens on, when it is started here."""
     needs: frozenset[Name] = frozenset()
     build: Command | None = None
     """Runs before the first start; the last line it prints is handed to `launch`."""

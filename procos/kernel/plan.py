@@ -15,13 +15,13 @@ from procos.domain.errors import SettingsError, UsageError
 from procos.kernel.part import Name
 from procos.kernel.parts import broker, engine, model, programs, redis
 from procos.kernel.parts.environment import own_environment
-from procos.kernel.ports import Ports
 from procos.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from procos.kernel.part import Part
+    from procos.kernel.ports import Ports
     from procos.kernel.state import StackFolder
     from procos.settings import Settings
 
@@ -61,7 +61,7 @@ def chosen(settings: Settings, only: Sequence[str] = ()) -> tuple[Name, ...]:
     lacking = sorted(need for need in needed if not is_external(settings, need))
     if lacking:
         wanting = ", ".join(name for name in Name if name in names and set(NEEDS.get(name, ())) & set(lacking))
-        named = " or ".join(SET_BY[need][0] for need in lacking)
+        named = " and ".join(SET_BY[need][0] for need in lacking)
         raise UsageError(f"{wanting} cannot run without {' and '.join(lacking)}: add to --only, or set {named}")
     return tuple(name for name in Name if name in names | needed)
 
@@ -84,7 +84,7 @@ def check(settings: Settings, only: Sequence[str] = ()) -> tuple[Name, ...]:
     return names
 
 
-def make_plan(settings: Settings, *, folder: StackFolder, only: Sequence[str] = ()) -> Plan:
+def make_plan(settings: Settings, *, folder: StackFolder, ports: Ports, only: Sequence[str] = ()) -> Plan:
     """Decide on every part.
 
     Raises:
@@ -92,7 +92,6 @@ def make_plan(settings: Settings, *, folder: StackFolder, only: Sequence[str] = 
         SettingsError: something a part needs is missing on this machine.
     """
     names = check(settings, only)
-    ports = Ports()
     services = _services(settings, names, folder=folder, ports=ports)
     provided = {name: value for part in services for name, value in part.provides.items()}
     around = programs.Surroundings(

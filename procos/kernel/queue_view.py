@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRow:
-    """One queue; nobody has declared it yet when it is missing."""
+    """One queue; nobody has declared it yet when it is missing, and not every broker counts consumers."""
 
     name: str
     ready: int
-    consumers: int
+    consumers: int | None
     is_missing: bool = False
 
 
@@ -30,6 +30,9 @@ def queue_rows(settings: Settings) -> list[QueueRow]:
     """
     consumed = [*sorted(set(by_queue()) - {Queue.CALLBACKS}), str(Queue.CALLBACKS)]
     found = depths(settings.broker, [*consumed, *(dead(name) for name in consumed)])
+    if not settings.broker.url.startswith("amqp"):
+        # A Redis list that is empty does not exist, and nobody counts who waits for it.
+        return [QueueRow(name=name, ready=depth.ready, consumers=None) for name, depth in found.items()]
     return [
         QueueRow(name=name, ready=depth.ready, consumers=depth.consumers, is_missing=depth.missing)
         for name, depth in found.items()

@@ -76,8 +76,11 @@ class Supervisor:
                     self._watch()
             finally:
                 self._stop()
-        self._become(replace(self._state, phase=Phase.FAILED if self._state.failure else Phase.STOPPED))
         return self._state.failure
+
+    def conclude(self) -> None:
+        """Say to whoever follows the stack that this was all."""
+        self._become(replace(self._state, phase=Phase.FAILED if self._state.failure else Phase.STOPPED))
 
     def _prepare(self, nursery: Nursery) -> None:
         for part in self._plan.parts:
@@ -134,8 +137,8 @@ class Supervisor:
             for part in level:
                 self._keepers[part.name].ask_to_stop()
             for part in level:
-                self._keepers[part.name].await_stop(deadline=asked + part.grace.total_seconds())
-                if self._state.part(part.name).status is not Status.FAILED:
+                self._keepers[part.name].await_stop(asked=asked)
+                if part.name in self._begun and self._state.part(part.name).status is not Status.FAILED:
                     report = PartReport(name=part.name, status=Status.STOPPED)
                     self._become(self._state.with_report(report, now=time.time()))
 

@@ -98,7 +98,8 @@ def _seconds_up(part: PartState) -> float | None:
 def _queue_table(queues: Sequence[QueueRow]) -> Table:
     table = _table("queue", "ready", "consumers", "")
     for row in queues:
-        table.add_row(row.name, str(row.ready), str(row.consumers), "not declared yet" if row.is_missing else "")
+        consumers = "-" if row.consumers is None else str(row.consumers)
+        table.add_row(row.name, str(row.ready), consumers, "not declared yet" if row.is_missing else "")
     return table
 
 

@@ -50,8 +50,9 @@ class Progress:
         self._console = _Console(stderr=True, highlight=False)
         self._spinner = self._console.status("")
         self._statuses = {part.name: part.status for part in known.parts} if known else {}
+        self._warnings = set(known.warnings) if known else set()
         self._began = time.time()
-        self._phase: Phase | None = None
+        self._phase = known.phase if known else None
 
     def __enter__(self) -> Self:
         return self
@@ -61,9 +62,10 @@ class Progress:
 
     def show(self, state: StackState) -> None:
         """Print a line for each part that came up, failed, died or stopped since the last time."""
-        if self._phase is None:
-            for warning in state.warnings:
+        for warning in state.warnings:
+            if warning not in self._warnings:
                 self._console.say(("warning: ", "yellow"), warning)
+        self._warnings.update(state.warnings)
         self._phase = state.phase
         for part in state.parts:
             before = self._statuses.get(part.name, Status.WAITING)

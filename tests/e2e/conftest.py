@@ -1,111 +1,35 @@
-"""A whole local stack for the end-to-end tests: `procos up`, exactly as a user runs it, with the sample package added.
-
-Locks are 20 s, so that what depends on a lock running out shows within a test.
-"""
+"""Stacks for the end-to-end tests; a missing program skips them on a laptop and fails them in CI."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import socket
-import subprocess
-import sys
-import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-import psutil
 import pytest
-import requests
+
+from tests.availability import require
+from tests.local_stack import LocalStack, missing_program, running_stack, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "tests" / "samples"
-PROGRAMS = {
-    "java": "apt-get install openjdk-17-jre-headless",
-    "mvn": "apt-get install maven",
-    "rabbitmq-server": "apt-get install rabbitmq-server",
-    "redis-server": "apt-get install redis-server",
-}
-UP_SECONDS = 400
-"""Generous: on a new machine the engine is built first."""
+    from collections.abc import Callable, Iterator
 
 
-@dataclass(frozen=True)
-class LocalStack:
-    """A running stack, and how to talk to it."""
-
-    environment: Mapping[str, str]
-    folder: Path
-    settings: dict[str, str] = field(default_factory=dict)
-
-    def procos(self, *arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a `procos` command against the stack."""
-        return subprocess.run(
-            [sys.executable, "-m", "procos", *arguments],
-            env={**self.environment, **environment},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def run(self, key: str, *arguments: str, timeout: float = 120) -> dict[str, Any]:
-        """Run a process, and return what `procos run --json` says."""
-        done = self.procos("run", key, "--json", *arguments, timeout=timeout)
-        assert done.stdout, done.stderr
-        return dict(json.loads(done.stdout))
-
-    def status(self) -> dict[str, dict[str, Any]]:
-        """Return the parts of `procos status --json` by name."""
-        parts = json.loads(self.procos("status", "--json").stdout)["parts"]
-        return {part["name"]: part for part in parts}
-
-    def pid(self, part: str) -> int:
-        """Return the process id of a part."""
-        return int(self.status()[part]["pid"])
-
-    @property
-    def rest(self) -> str:
-        """Return the engine's REST root."""
-        return self.settings["PROCOS_ENGINE_URL"]
-
-    def start(self, key: str, **variables: Mapping[str, object]) -> str:
-        """Start a process by a plain REST call, variables as the engine writes them."""
-        answer = requests.post(f"{self.rest}/process-definition/key/{key}/start", json={"variables": variables}, timeout=20)
-        answer.raise_for_status()
-        return str(answer.json()["id"])
-
-    def finished(self, ids: list[str]) -> int:
-        """Count how many of these instances have ended."""
-        body = {"processInstanceIds": ids, "finished": True}
-        answer = requests.post(f"{self.rest}/history/process-instance/count", json=body, timeout=20)
-        return int(answer.json()["count"])
-
-    def variables(self, instance_id: str) -> dict[str, Any]:
-        """Return the variables of an instance, as the engine's history writes them."""
-        query = {"processInstanceId": instance_id, "deserializeValues": "false"}
-        rows = requests.get(f"{self.rest}/history/variable-instance", params=query, timeout=20).json()
-        return {row["name"]: row for row in rows}
+STACK_SECONDS = 600
+"""A test's limit includes the stack it waits for, and on a new machine the engine is built first."""
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Wait for something another process does; the limit is for a loaded machine."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except requests.RequestException:
-            pass  # the engine is being restarted
-        time.sleep(0.1)
-    pytest.fail(f"not within {seconds} s: {what}")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time a stack takes."""
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(STACK_SECONDS))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> None:
+    """What a stack is made of is installed."""
+    require(missing_program())
 
 
 @pytest.fixture(scope="session")
@@ -114,34 +38,19 @@ def eventually() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def stack_environment() -> dict[str, str]:
-    """The environment in which `procos` finds the sample package, and nothing of the developer's settings."""
-    missing = [program for program in PROGRAMS if not shutil.which(program) and not Path(f"/usr/sbin/{program}").exists()]
-    if missing:
-        reason = f"{missing[0]} is missing: {PROGRAMS[missing[0]]}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
-    return {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join([str(ROOT), str(SAMPLES)])}
-
-
-@pytest.fixture(scope="session")
-def stack(stack_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Every part, with the processes and the sample models deployed."""
-    with _running(stack_environment, tmp_path_factory.mktemp("stack")) as stack:
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
-def stack_factory(
-    stack_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., LocalStack]]:
+def stack_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LocalStack]]:
     """Stacks of the named parts alone, stopped at the end of the module."""
     with ExitStack() as running:
 
-        def start(*parts: str) -> LocalStack:
-            return running.enter_context(_running(stack_environment, tmp_path_factory.mktemp("stack"), *parts))
+        def start(*parts: str, **settings: str) -> LocalStack:
+            return running.enter_context(running_stack(tmp_path_factory.mktemp("stack"), *parts, **settings))
 
         yield start
 
@@ -151,31 +60,3 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-@contextmanager
-def _running(stack_environment: dict[str, str], folder: Path, *only: str) -> Iterator[LocalStack]:
-    environment = {
-        **stack_environment,
-        "PROCOS_STATE_DIRECTORY": str(folder),
-        "PROCOS_BRIDGE_LOCK_DURATION": "20",
-        "PROCOS_STARTUP_TIMEOUT": str(UP_SECONDS),
-    }
-    stack = LocalStack(environment=environment, folder=folder)
-    begun = stack.procos("up", "--detach", *(("--only", *only) if only else ()), timeout=UP_SECONDS + 60)
-    try:
-        assert begun.returncode == 0, begun.stdout + begun.stderr
-        stack.settings.update(json.loads((folder / "environment.json").read_text()))
-        for models in (ROOT / "processes", SAMPLES / "models"):
-            deployed = stack.procos("deploy", str(models))
-            assert deployed.returncode == 0, deployed.stderr
-        yield stack
-    finally:
-        stack.procos("down")
-        ours = [process for process in psutil.process_iter(["environ"]) if _belongs_to(process, folder)]
-        _, left = psutil.wait_procs(ours, timeout=2)
-    assert not left, f"still running after `procos down`: {left}"
-
-
-def _belongs_to(process: psutil.Process, folder: Path) -> bool:
-    return (process.info["environ"] or {}).get("PROCOS_STATE_DIRECTORY") == str(folder)

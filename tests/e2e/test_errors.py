@@ -111,13 +111,10 @@ class TestIncident:
         assert "INVALID_INPUT" in outcome["incidents"][0]
         assert "seconds" in outcome["incidents"][0]
 
-    def test_of_a_topic_nobody_serves_names_the_topic(
-        self, stack: Any, eventually: Callable[..., None], tmp_path: Path
-    ) -> None:
+    def test_of_a_topic_nobody_serves_names_the_topic(self, stack: Any, eventually: Callable[..., None]) -> None:
         source = (stack_models() / "sample_noop.bpmn").read_text()
         source = source.replace('topic="sample_noop"', 'topic="sample_nobody"').replace("sample_noop", "sample_orphan")
-        files = {"m.bpmn": ("m.bpmn", source.encode(), "application/xml")}
-        requests.post(f"{stack.rest}/deployment/create", files=files, timeout=20).raise_for_status()
+        stack.deploy_source("sample_orphan", source)
         instance_id = stack.start("sample_orphan")
 
         def incident() -> list[Any]:

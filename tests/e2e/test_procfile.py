@@ -20,12 +20,14 @@ PARTS = ("bridge", "ai", "generic", "flower")
 
 
 @pytest.fixture(scope="module")
-def services(stack_environment: dict[str, str], stack_factory: Callable[..., Any]) -> Any:
+def services(stack_factory: Callable[..., Any]) -> Any:
     return stack_factory("engine", "broker", "redis")
 
 
 @pytest.fixture(scope="module")
-def honcho(services: Any, tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[subprocess.Popen[bytes]]:
+def honcho(
+    services: Any, tmp_path_factory: pytest.TempPathFactory, free_port: int
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **services.environment,
         **services.settings,

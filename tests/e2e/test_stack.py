@@ -53,7 +53,7 @@ class Stack:
         )  # fmt: skip
 
     def environment(self, **extra: str) -> dict[str, str]:
-        inherited = dict(os.environ)  # noqa: TID251  # the environment of a child
+        inherited = dict(os.environ)  # the environment of a child
         path = os.pathsep.join(filter(None, [str(PROJECT), inherited.get("PYTHONPATH")]))
         return {**inherited, "PYTHONPATH": path, **extra}
 
@@ -76,7 +76,7 @@ def servers() -> None:
     missing += [] if redis._server() else ["Redis"]
     if missing:
         reason = f"{' and '.join(missing)} missing: {CURE}"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)  # noqa: TID251  # set by every CI
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)  # set by every CI
 
 
 @pytest.fixture
@@ -152,14 +152,14 @@ class TestStack:
     def test_stops_cleanly_in_the_foreground(self, stack: Stack, number: signal.Signals) -> None:
         with stack.start("up", "--only", "redis", "--json") as foreground:
             assert foreground.stdout is not None
-            assert foreground.stdout.readline() == "{\n"
+            document = "".join(iter(foreground.stdout.readline, "}\n")) + "}"
             processes = stack.processes()
 
             foreground.send_signal(number)
-            output, progress = foreground.communicate(timeout=30)
+            _, progress = foreground.communicate(timeout=30)
 
         assert foreground.returncode == 0, progress
-        assert json.loads("{" + output)["phase"] == "ready"
+        assert json.loads(document)["phase"] == "ready"
         assert "stopped" in progress
         assert all_gone(processes)
 
@@ -200,9 +200,23 @@ class TestStack:
         assert "secret" not in up.stderr
 
     def test_two_at_once_bring_up_one(self, stack: Stack) -> None:
-        with stack.start("up", "--detach", "--only", "redis") as first:
-            with stack.start("up", "--detach", "--only", "redis") as second:
-                outputs = [process.communicate(timeout=60) for process in (first, second)]
+        arguments = ("up", "--detach", "--only", "redis")
+        with stack.start(*arguments) as first, stack.start(*arguments) as second:
+            outputs = [process.communicate(timeout=60) for process in (first, second)]
 
         assert [first.returncode, second.returncode] == [0, 0], outputs
         assert len([child for child in stack.processes() if "redis-server" in child.name()]) == 1
+
+    def test_lives_side_by_side_with_a_stack_in_another_folder(self, tmp_path: Path) -> None:
+        stacks = [Stack(tmp_path / name) for name in ("one", "other")]
+        for each in stacks:
+            each.directory.mkdir()
+        try:
+            starts = [each.start("up", "--detach", "--only", "redis") for each in stacks]
+            outputs = [start.communicate(timeout=60) for start in starts]
+
+            assert [start.returncode for start in starts] == [0, 0], outputs
+            assert len({each.part("redis")["address"] for each in stacks}) == 2
+        finally:
+            downs = [each.run("down").returncode for each in stacks]
+        assert downs == [0, 0]

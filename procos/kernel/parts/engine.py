@@ -45,6 +45,7 @@ def engine_part(settings: Settings, *, folder: StackFolder, ports: Ports) -> Par
         name=Name.ENGINE,
         address=url,
         probe=_probe(settings.engine, url),
+        port=port,
         build=None if jar else _build(settings),
         launch=lambda built: _command(settings.engine, jar=str(jar or built), port=port, folder=folder),
         grace=timedelta(seconds=15),

@@ -42,6 +42,7 @@ def model_part(settings: Settings, *, ports: Ports, directory: Path) -> Part:
         name=Name.MODEL,
         address=f"{base}/v1",
         probe=HttpProbe(url=f"{base}/health"),
+        port=port,
         launch=lambda _: Command(
             arguments=python("procos.kernel.local_model", "--port", str(port)),
             environment=own_environment({}),

@@ -85,6 +85,7 @@ def flower_part(around: Surroundings, *, folder: StackFolder, ports: Ports) -> P
         name=Name.FLOWER,
         address=address,
         probe=HttpProbe(url=f"{address}healthcheck"),
+        port=port,
         needs=frozenset({Name.BROKER}),
         launch=lambda _: Command(
             arguments=python(*CELERY, "flower"),

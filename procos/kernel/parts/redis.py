@@ -50,6 +50,7 @@ def redis_part(*, folder: StackFolder, ports: Ports) -> Part:
         name=Name.REDIS,
         address=without_credentials(url),
         probe=RedisProbe(url=url),
+        port=port,
         launch=lambda _: server_command(Name.REDIS, port=port, folder=folder),
         grace=timedelta(seconds=15),
         provides={"PROCOS_REDIS_URL": url},
@@ -111,7 +112,7 @@ def _configuration(*, port: int, home: Path, password: str) -> str:
         f"bind {LOOPBACK}",
         f"port {port}",
         f"requirepass {password}",
-        f"dir {json.dumps(str(home))}",
+        f"dir {json.dumps(str(home), ensure_ascii=False)}",
         "databases 2",
         # The ledger outlives a crash of the server but for its last second, and nothing is dropped to make room.
         "appendonly yes",

@@ -60,7 +60,7 @@ def fail(order: Fail, context: TaskContext) -> dict[str, object]:
     _note(order.effects_file, f"start {context.external_task_id}")
     starts = order.effects_file.read_text().count("start")
     match order.error:
-        case "twice" if starts > 2:  # noqa: PLR2004
+        case "twice" if starts > 2:
             return {"tried": starts}
         case "business":
             raise BusinessError("OUT_OF_STOCK", "nothing left")

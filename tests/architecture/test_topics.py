@@ -1,0 +1,67 @@
+"""One truth in three places: the topics of the models, the table of routes, and the registered Celery tasks."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, get_type_hints
+
+import pytest
+from lxml import etree
+from pydantic import BaseModel
+
+from procos.app import app
+from procos.routes import ROUTES
+
+if TYPE_CHECKING:
+    from procos.domain.external_task import Topic
+
+ROOT = Path(__file__).resolve().parents[2]
+CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
+MODELS = sorted((ROOT / "processes").glob("*/model.bpmn"))
+
+
+def topics_of(model: Path) -> set[str]:
+    steps = etree.parse(str(model)).iter()
+    return {str(step.get(f"{CAMUNDA}topic")) for step in steps if step.get(f"{CAMUNDA}type") == "external"}
+
+
+def input_model(topic: Topic) -> type[BaseModel]:
+    function = getattr(importlib.import_module(ROUTES[topic].module), topic)
+    first = next(iter(inspect.signature(function).parameters))
+    model: object = get_type_hints(function)[first]
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return model
+
+
+class TestTopics:
+    def test_of_the_models_are_all_served(self) -> None:
+        assert MODELS
+        used = set().union(*(topics_of(model) for model in MODELS))
+        assert used <= set(ROUTES)
+
+    def test_that_are_built_in_are_all_used_by_a_model(self) -> None:
+        used = set().union(*(topics_of(model) for model in MODELS))
+        assert set(ROUTES) <= used
+
+    def test_that_are_built_in_are_all_registered_as_tasks(self) -> None:
+        app.loader.import_default_modules()
+        ours = {name for name in app.tasks if name.startswith("procos.")}
+        assert ours == {route.task_name for route in ROUTES.values()}
+
+    def test_give_their_names_to_tasks(self) -> None:
+        assert {topic: route.task_name for topic, route in ROUTES.items()} == {t: f"procos.{t}" for t in ROUTES}
+
+
+class TestRoutes:
+    @pytest.mark.parametrize("topic", [topic for topic, route in ROUTES.items() if route.variables is not None])
+    def test_fetch_just_the_variables_their_task_reads(self, topic: Topic) -> None:
+        fields = input_model(topic).model_fields
+        assert set(ROUTES[topic].variables or ()) == {field.alias or name for name, field in fields.items()}
+
+    @pytest.mark.parametrize("topic", ROUTES)
+    def test_name_a_module_that_says_why_running_it_twice_is_harmless(self, topic: Topic) -> None:
+        text = importlib.import_module(ROUTES[topic].module).__doc__ or ""
+        assert "twice" in text

@@ -1,0 +1,85 @@
+"""Contract tests: the same cases against our twins in memory and against the real thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from bridge.ledger import Ledger
+from procos.queues import connect, declare
+from procos.settings import BrokerSettings, RedisSettings
+from tests.broker_view import QUEUES, BrokerView
+from tests.contract.engine_labs import FakeLab, RealLab
+from tests.contract.ledger_labs import FakeLab as FakeLedgerLab
+from tests.contract.ledger_labs import RedisLab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from procos.settings import Settings
+    from tests.contract.engine_labs import EngineLab
+    from tests.contract.ledger_labs import LedgerLab
+    from tests.services import Service
+
+
+@pytest.fixture(params=["fake", "real"])
+def lab(request: pytest.FixtureRequest) -> EngineLab:
+    real: EngineLab | None = request.getfixturevalue("real_lab") if request.param == "real" else None
+    return real or FakeLab()
+
+
+@pytest.fixture(scope="session")
+def real_lab(engine_settings: Settings) -> RealLab:
+    return RealLab(engine_settings.engine)
+
+
+@pytest.fixture(params=["fake", "redis"])
+def ledger_lab(request: pytest.FixtureRequest) -> LedgerLab:
+    real: LedgerLab | None = request.getfixturevalue("redis_lab") if request.param == "redis" else None
+    return real or FakeLedgerLab()
+
+
+@pytest.fixture
+def redis_client(redis_server: Service) -> Iterator[redis.Redis]:
+    """A client of an empty Redis."""
+    with redis.Redis.from_url(redis_server.environment["PROCOS_REDIS_URL"]) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_settings(redis_server: Service) -> RedisSettings:
+    return RedisSettings(url=redis_server.environment["PROCOS_REDIS_URL"])
+
+
+@pytest.fixture
+def redis_ledger(redis_client: redis.Redis, redis_settings: RedisSettings) -> Ledger:  # noqa: ARG001  # emptied first
+    return Ledger(redis_settings)
+
+
+@pytest.fixture
+def redis_lab(redis_ledger: Ledger, redis_client: redis.Redis, redis_settings: RedisSettings) -> RedisLab:
+    return RedisLab(redis_ledger, redis_client, redis_settings)
+
+
+@pytest.fixture
+def broker_settings(rabbitmq: Service) -> BrokerSettings:
+    return BrokerSettings(url=rabbitmq.environment["PROCOS_BROKER_URL"], confirm_timeout=5)
+
+
+@pytest.fixture
+def broker(broker_settings: BrokerSettings) -> BrokerView:
+    """A RabbitMQ without a single queue."""
+    view = BrokerView(broker_settings)
+    view.empty()
+    return view
+
+
+@pytest.fixture
+def declared(broker: BrokerView) -> BrokerView:
+    """A RabbitMQ with the whole topology, and nothing in it."""
+    with connect(broker.settings) as connection:
+        declare(connection, QUEUES)
+    return broker

@@ -1,0 +1,112 @@
+"""Publishing to a real RabbitMQ: of every dispatch it is known whether the broker has it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.publisher import CeleryPublisher, Publication, Receipt
+from procos.app import make_app
+from procos.domain.dispatch import Dispatch
+from procos.routes import Route
+from procos.settings import load_settings
+from procos.testing import dispatch_ref
+from tests.services import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.broker_view import BrokerView
+    from tests.services import Service
+
+AI = Route(task_name="procos.ai_query", queue="ai", module="m")
+GENERIC = Route(task_name="procos.ai_query", queue="generic", module="m")
+
+
+def publication(name: str = "task-1", *, route: Route = AI, text: str = "hi") -> Publication:
+    dispatch = Dispatch(ref=dispatch_ref(name), variables={"user_query": text}, business_key="order 1")
+    return Publication(dispatch=dispatch, route=route)
+
+
+@pytest.fixture
+def publisher(rabbitmq: Service) -> Iterator[CeleryPublisher]:
+    settings = load_settings(dict(rabbitmq.environment), dotenv=None)
+    publisher = CeleryPublisher(make_app(settings, with_results=False), confirm_timeout=2.0)
+    yield publisher
+    publisher.close()
+
+
+class TestConfirmed:
+    def test_is_what_the_queue_has(self, publisher: CeleryPublisher, declared: BrokerView) -> None:
+        assert publisher.publish([publication(name) for name in "abc"]) == [Receipt.CONFIRMED] * 3
+        assert declared.waiting("ai") == 3
+
+    def test_travels_as_a_celery_task_with_both_callbacks(
+        self, publisher: CeleryPublisher, declared: BrokerView
+    ) -> None:
+        publisher.publish([publication()])
+        message = declared.take("ai")
+        args, kwargs, embed = json.loads(message.body)
+        headers = message.headers
+        assert (headers["task"], headers["id"]) == ("procos.ai_query", "task-1.1000")
+        assert (args, kwargs["variables"]) == ([], {"user_query": "hi"})
+        (link,), (link_error,) = embed["callbacks"], embed["errbacks"]
+        assert [link["task"], link_error["task"]] == ["procos.complete", "procos.fail"]
+        assert link["options"]["routing_key"] == link_error["options"]["routing_key"] == "callbacks"
+        assert link["kwargs"]["dispatch"]["id"] == "task-1"
+
+    def test_shows_ids_and_never_contents(self, publisher: CeleryPublisher, declared: BrokerView) -> None:
+        publisher.publish([publication(text="hunter2")])
+        headers = declared.take("ai").headers
+        assert "instance-of-task-1" in headers["kwargsrepr"]
+        assert "hunter2" not in json.dumps(headers)
+
+    def test_survives_a_restart_of_the_broker(
+        self, publisher: CeleryPublisher, declared: BrokerView, rabbitmq: Service
+    ) -> None:
+        publisher.publish([publication()])
+        rabbitmq.kill()
+        rabbitmq.start()
+        assert declared.take("ai", 40).headers["id"] == "task-1.1000"
+
+
+class TestRefused:
+    def test_is_what_no_queue_takes(self, publisher: CeleryPublisher, declared: BrokerView) -> None:
+        publisher.publish([publication("first", route=GENERIC)])
+        declared.delete("generic")
+        receipts = publisher.publish([publication("a"), publication("b", route=GENERIC), publication("c")])
+        assert receipts == [Receipt.CONFIRMED, Receipt.REFUSED, Receipt.CONFIRMED]
+
+
+class TestUnknown:
+    def test_is_what_was_under_way_when_the_broker_went(
+        self, publisher: CeleryPublisher, declared: BrokerView, rabbitmq: Service
+    ) -> None:
+        publisher.publish([publication("before")])
+        rabbitmq.stop()
+        try:
+            assert publisher.publish([publication("a"), publication("b")]) == [Receipt.UNKNOWN] * 2
+            assert publisher.publish([publication("a"), publication("b")]) == [Receipt.UNKNOWN] * 2
+        finally:
+            rabbitmq.start()
+        assert publisher.publish([publication("a"), publication("b")]) == [Receipt.CONFIRMED] * 2
+        assert [declared.take("ai").headers["id"] for _ in range(3)] == ["before.1000", "a.1000", "b.1000"]
+
+    def test_is_what_a_frozen_broker_does_not_confirm_in_time(
+        self, publisher: CeleryPublisher, declared: BrokerView, rabbitmq: Service
+    ) -> None:
+        publisher.publish([publication("before")])
+        rabbitmq.freeze()
+        thaw = threading.Timer(6.0, rabbitmq.freeze, kwargs={"frozen": False})
+        thaw.start()
+        try:
+            assert publisher.publish([publication("a")]) == [Receipt.UNKNOWN]
+        finally:
+            thaw.join(10)
+        pause(0.5)
+        assert publisher.publish([publication("a")]) == [Receipt.CONFIRMED]
+        ids = {declared.take("ai").headers["id"] for _ in range(declared.waiting("ai"))}
+        assert ids == {"before.1000", "a.1000"}

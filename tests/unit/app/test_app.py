@@ -1,0 +1,67 @@
+"""The Celery app: what follows from settings and command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from procos.app import AI_SLOTS, consumed_queues, make_app
+from procos.queues import Queue, dead, topology
+from procos.routes import by_queue, routes
+from procos.settings import load_settings
+
+
+class TestConsumedQueues:
+    @pytest.mark.parametrize(
+        ("arguments", "queues"),
+        [
+            ([], []),
+            (["worker"], []),
+            (["worker", "-Q", "ai"], ["ai"]),
+            (["worker", "-Qai"], ["ai"]),
+            (["worker", "--queues", "ai,generic"], ["ai", "generic"]),
+            (["worker", "--queues=ai,generic", "-c", "2"], ["ai", "generic"]),
+            (["worker", "-Q"], []),
+        ],
+    )
+    def test_are_read_from_the_command_line(self, arguments: list[str], queues: list[str]) -> None:
+        assert consumed_queues(["celery", "-A", "procos.app", *arguments]) == queues
+
+
+class TestMakeApp:
+    def test_gives_ai_alone_threads_and_everything_else_processes(self) -> None:
+        settings = load_settings({}, dotenv=None)
+        conf = make_app(settings, queues=["ai"]).conf
+        assert (conf.worker_pool, conf.worker_concurrency, conf.broker_heartbeat) == ("threads", AI_SLOTS, 0)
+        for queues in ([], ["generic"], ["ai", "generic"]):
+            assert make_app(settings, queues=queues).conf.worker_pool == "prefork"
+
+    def test_takes_the_concurrency_that_was_set(self) -> None:
+        settings = load_settings({"PROCOS_WORKER_CONCURRENCY": "5"}, dotenv=None)
+        assert make_app(settings, queues=["ai"]).conf.worker_concurrency == 5
+
+    def test_consumes_task_queues_alone_when_none_is_named(self) -> None:
+        conf = make_app(load_settings({}, dotenv=None)).conf
+        assert {queue.name for queue in conf.task_queues} == {"ai", "generic"}
+
+    def test_speaks_json_alone(self) -> None:
+        conf = make_app(load_settings({}, dotenv=None)).conf
+        assert conf.accept_content == conf.result_accept_content == ["json"]
+        assert conf.task_serializer == "json"
+
+    def test_stores_no_results_in_the_bridge(self) -> None:
+        assert make_app(load_settings({}, dotenv=None), with_results=False).conf.result_backend is None
+
+
+class TestTopology:
+    def test_gives_every_queue_its_dead_letters(self) -> None:
+        names = {queue.name for queue in topology(["ai", "generic"])}
+        for name in ("ai", "generic", Queue.CALLBACKS):
+            assert {name, dead(name)} <= names
+
+    def test_limits_deliveries_of_tasks_and_never_of_results(self) -> None:
+        limits = {queue.name: (queue.queue_arguments or {}).get("x-delivery-limit") for queue in topology(["ai"])}
+        assert limits["ai"] == 5
+        assert limits[Queue.CALLBACKS] is None
+
+    def test_holds_every_queue_a_route_names(self) -> None:
+        assert {route.queue for route in routes().values()} == set(by_queue())

@@ -1,0 +1,254 @@
+"""From a fetched batch to the broker: once each, and never lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.dispatcher import Dispatcher
+from bridge.publisher import Receipt
+from procos.domain.errors import EngineUnreachableError, LedgerUnreachableError
+from procos.domain.variables import TypedValue
+from procos.ledger_keys import State
+from procos.testing import InstantStop, RecordingPublisher, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from procos.domain.external_task import ExternalTask, Topic
+    from procos.routes import Route
+    from procos.testing import FakeEngine, FakeLedger, FrozenClock
+
+LEASE = timedelta(seconds=20)
+
+
+@pytest.fixture
+def publisher() -> RecordingPublisher:
+    return RecordingPublisher()
+
+
+@pytest.fixture
+def stop() -> InstantStop:
+    return InstantStop(after=20)
+
+
+@pytest.fixture
+def dispatcher(
+    engine: FakeEngine,
+    ledger: FakeLedger,
+    publisher: RecordingPublisher,
+    table: Mapping[Topic, Route],
+    stop: InstantStop,
+) -> Dispatcher:
+    return Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop)
+
+
+class TestDispatcher:
+    def test_publishes_under_an_id_made_of_external_task_and_token(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        publisher: RecordingPublisher,
+    ) -> None:
+        engine.add(variables=typed(user_query="hi"), business_key="order 1")
+        task = fetch()
+        dispatcher.dispatch([task])
+        (publication,) = publisher.published
+        assert task.lease is not None
+        assert publication.dispatch.ref.celery_id == f"{task.id}.{task.lease.token}"
+        assert publication.dispatch.variables == {"user_query": "hi"}
+        assert publication.dispatch.business_key == "order 1"
+
+    def test_enters_it_before_and_notes_it_after(
+        self, dispatcher: Dispatcher, engine: FakeEngine, fetch: Callable[..., ExternalTask], ledger: FakeLedger
+    ) -> None:
+        task_id = engine.add()
+        dispatcher.dispatch([fetch()])
+        assert ledger.entries[task_id].state is State.PUBLISHED
+        assert ledger.in_flight("ai") == 1
+
+    def test_publishes_nothing_without_the_ledger(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        ledger: FakeLedger,
+        publisher: RecordingPublisher,
+    ) -> None:
+        engine.add()
+        ledger.is_down = True
+        with pytest.raises(LedgerUnreachableError):
+            dispatcher.dispatch([fetch()])
+        assert publisher.batches == []
+
+    @pytest.mark.parametrize("state", [State.PUBLISHED, State.STARTED, State.REPORTING])
+    def test_adopts_what_is_under_way(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        ledger: FakeLedger,
+        publisher: RecordingPublisher,
+        clock: FrozenClock,
+        state: State,
+    ) -> None:
+        task_id = engine.add()
+        dispatcher.dispatch([fetch()])
+        token = ledger.entries[task_id].token
+        ledger.entries[task_id].state = state
+        clock.advance(seconds=60)
+        dispatcher.dispatch([fetch(holder="other/ai")])
+        assert len(publisher.published) == 1
+        assert (ledger.entries[task_id].token, ledger.entries[task_id].holder) == (token, "other/ai")
+
+    def test_publishes_again_under_the_same_id_what_was_only_reserved(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        ledger: FakeLedger,
+        publisher: RecordingPublisher,
+        clock: FrozenClock,
+    ) -> None:
+        task_id = engine.add()
+        dispatcher.dispatch([fetch()])
+        ledger.entries[task_id].state = State.RESERVED
+        clock.advance(seconds=60)
+        dispatcher.dispatch([fetch()])
+        assert len(publisher.celery_ids) == 2
+        assert len(set(publisher.celery_ids)) == 1
+
+    def test_gives_a_step_that_backed_off_a_new_id(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        ledger: FakeLedger,
+        publisher: RecordingPublisher,
+        clock: FrozenClock,
+    ) -> None:
+        task_id = engine.add()
+        dispatcher.dispatch([fetch()])
+        ledger.entries[task_id].state = State.BACKING_OFF
+        clock.advance(seconds=60)
+        dispatcher.dispatch([fetch()])
+        assert len(set(publisher.celery_ids)) == 2
+
+
+class TestReceipts:
+    def test_refused_is_given_back_to_the_engine(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        task_id = engine.add()
+        publisher = RecordingPublisher(Receipt.REFUSED)
+        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
+        assert engine.find(task_id).lease is None
+        assert task_id not in ledger.entries
+        assert ledger.in_flight("ai") == 0
+
+    def test_refused_is_forgotten_even_if_the_engine_is_down(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        engine.add()
+        fetched = fetch()
+        engine.refuse_next(EngineUnreachableError("engine", "gone"))
+        publisher = RecordingPublisher(Receipt.REFUSED)
+        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetched])
+        assert ledger.in_flight("ai") == 0
+
+    def test_unknown_is_published_again_until_it_is_known(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        task_id = engine.add()
+        publisher = RecordingPublisher(*[Receipt.UNKNOWN] * 7)
+        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
+        assert len(publisher.celery_ids) == 8
+        assert len(set(publisher.celery_ids)) == 1
+        assert stop.waits == [0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]
+        assert ledger.entries[task_id].state is State.PUBLISHED
+
+    def test_unknown_when_stopping_stays_reserved_so_that_it_is_offered_again(
+        self, engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route], fetch: Callable[..., ExternalTask]
+    ) -> None:
+        task_id = engine.add()
+        publisher = RecordingPublisher(*[Receipt.UNKNOWN] * 9)
+        stop = InstantStop(after=1)
+        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
+        assert len(publisher.batches) == 1
+        assert ledger.entries[task_id].state is State.RESERVED
+
+
+class TestRefusal:
+    def test_of_an_unknown_topic_is_an_incident_that_names_it_and_the_known_ones(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        publisher: RecordingPublisher,
+    ) -> None:
+        task_id = engine.add("mystery")
+        dispatcher.dispatch([fetch("mystery")])
+        assert engine.incidents[task_id] == "no route serves topic 'mystery'; known topics: ai_query, narrow"
+        assert publisher.batches == [] or publisher.published == []
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            TypedValue(type="Json", value="{broken"),
+            TypedValue(type="Json", value="[" * 50_000),
+            TypedValue(type="File", value=""),
+        ],
+        ids=["broken", "deep", "file"],
+    )
+    def test_of_a_variable_is_an_incident_that_names_it_and_stops_nobody_else(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        publisher: RecordingPublisher,
+        value: TypedValue,
+    ) -> None:
+        bad = engine.add("narrow", variables={"wanted": value})
+        first = fetch("narrow")
+        engine.add("narrow", variables=typed(wanted=1))
+        dispatcher.dispatch([first, fetch("narrow")])
+        assert "'wanted'" in engine.incidents[bad]
+        assert len(publisher.published) == 1
+
+    def test_leaves_out_what_no_route_asked_for_and_cannot_be_carried(
+        self,
+        dispatcher: Dispatcher,
+        engine: FakeEngine,
+        fetch: Callable[..., ExternalTask],
+        publisher: RecordingPublisher,
+    ) -> None:
+        engine.add(variables={"scan": TypedValue(type="File", value=""), **typed(n=1)})
+        dispatcher.dispatch([fetch()])
+        assert publisher.published[0].dispatch.variables == {"n": 1}
+
+    def test_that_cannot_be_reported_now_is_left_to_the_next_fetch(
+        self, dispatcher: Dispatcher, engine: FakeEngine, fetch: Callable[..., ExternalTask]
+    ) -> None:
+        task_id = engine.add("mystery")
+        fetched = fetch("mystery")
+        engine.refuse_next(EngineUnreachableError("engine", "gone"))
+        dispatcher.dispatch([fetched])
+        assert task_id not in engine.incidents

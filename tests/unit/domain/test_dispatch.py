@@ -1,0 +1,57 @@
+"""The dispatch on the wire: it comes back as it went, and anything else is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kombu.utils import json as wire
+
+from procos.domain.dispatch import Dispatch, DispatchRef
+from procos.domain.errors import DispatchError
+from procos.testing import dispatch_ref
+
+
+class TestDispatchRef:
+    @pytest.mark.parametrize("retries", [None, 0, 2])
+    def test_comes_back_as_it_went(self, retries: int | None) -> None:
+        ref = dispatch_ref(retries=retries)
+        assert DispatchRef.from_json(wire.loads(wire.dumps(ref.to_json()))) == ref
+
+    def test_gives_every_publication_of_one_fetch_the_same_celery_id(self) -> None:
+        assert dispatch_ref("a", token=1).celery_id == dispatch_ref("a", token=1, holder="other/ai").celery_id
+        assert dispatch_ref("a", token=1).celery_id != dispatch_ref("a", token=2).celery_id
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            ({"v": 2}, "version 2"),
+            ({"v": None}, "version None"),
+            ({"id": ""}, "'id'"),
+            ({"id": 5}, "'id'"),
+            ({"token": "1000"}, "'token'"),
+            ({"token": True}, "'token'"),
+            ({"holder": None}, "'holder'"),
+            ({"retries": "2"}, "'retries'"),
+            ({"retries": False}, "'retries'"),
+        ],
+    )
+    def test_refuses_a_wrong_field_and_names_it(self, change: dict[str, Any], named: str) -> None:
+        with pytest.raises(DispatchError, match=named):
+            DispatchRef.from_json({**dispatch_ref().to_json(), **change})
+
+    @pytest.mark.parametrize("source", [None, [], "text", 7])
+    def test_refuses_what_is_no_object(self, source: object) -> None:
+        with pytest.raises(DispatchError, match="JSON object"):
+            DispatchRef.from_json(source)
+
+
+class TestDispatch:
+    def test_comes_back_as_it_went(self) -> None:
+        dispatch = Dispatch(ref=dispatch_ref(), variables={"user_query": "hi", "n": None}, business_key="order 1")
+        assert Dispatch.from_kwargs(wire.loads(wire.dumps(dispatch.to_kwargs()))) == dispatch
+
+    @pytest.mark.parametrize("kwargs", [{}, {"dispatch": dispatch_ref().to_json()}, {"variables": {}}])
+    def test_refuses_arguments_that_lack_a_part(self, kwargs: dict[str, object]) -> None:
+        with pytest.raises(DispatchError):
+            Dispatch.from_kwargs(kwargs)

@@ -1,0 +1,46 @@
+"""The arithmetic of retries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procos.domain.retry import LONGEST_DELAY, RetryPolicy, next_delay, retries_left
+
+POLICY = RetryPolicy(attempts=3, first_delay=timedelta(seconds=10), longest_delay=timedelta(seconds=35))
+
+
+class TestRetriesLeft:
+    @pytest.mark.parametrize(("fetched", "left"), [(None, 2), (2, 1), (1, 0), (0, 0), (7, 6)])
+    def test_counts_down_from_what_was_fetched(self, fetched: int | None, left: int) -> None:
+        assert retries_left(POLICY, fetched) == left
+
+    def test_gives_a_policy_of_one_attempt_no_second(self) -> None:
+        assert retries_left(RetryPolicy(attempts=1), None) == 0
+
+
+class TestNextDelay:
+    @pytest.mark.parametrize(("left", "seconds"), [(2, 10), (1, 20), (0, 30)])
+    def test_doubles_with_every_failure(self, left: int, seconds: float) -> None:
+        policy = RetryPolicy(attempts=3, first_delay=timedelta(seconds=10), longest_delay=timedelta(seconds=30))
+        assert next_delay(policy, left, advice=None, jitter=1.0) == timedelta(seconds=seconds)
+
+    def test_follows_advice_within_bounds(self) -> None:
+        assert next_delay(POLICY, 2, advice=timedelta(seconds=3), jitter=0.5) == timedelta(seconds=3)
+        assert next_delay(POLICY, 2, advice=timedelta(seconds=-3), jitter=0.5) == timedelta(0)
+        assert next_delay(POLICY, 2, advice=timedelta(days=99), jitter=0.5) == LONGEST_DELAY
+
+    @given(
+        attempts=st.integers(1, 10_000),
+        left=st.integers(0, 10_000),
+        first=st.timedeltas(timedelta(0), timedelta(days=2)),
+        jitter=st.floats(0, 1, exclude_max=True),
+    )
+    def test_stays_between_nothing_and_the_longest_delay(
+        self, attempts: int, left: int, first: timedelta, jitter: float
+    ) -> None:
+        policy = RetryPolicy(attempts=attempts, first_delay=first)
+        assert timedelta(0) <= next_delay(policy, left, advice=None, jitter=jitter) <= policy.longest_delay

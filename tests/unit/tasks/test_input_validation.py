@@ -1,0 +1,167 @@
+"""Topic input_validation: what it refuses, in which words, and what a schema cannot make it do."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from procos.domain.errors import BusinessError, PermanentError
+from tasks.generic.input_validation import LONGEST_MESSAGE, InputValidationInput, input_validation, message_of
+from tasks.generic.json_schema import MOST_PROBLEMS, Problem, problems
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "processes/ai_query_process/input.schema.json").read_text())
+NAMES = [*SCHEMA["properties"], "other"]
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5)
+
+
+def validate(**variables: Any) -> dict[str, Any]:
+    variables.setdefault("schema", SCHEMA)
+    return input_validation(InputValidationInput.model_validate(variables)).model_dump()
+
+
+def refusal(**variables: Any) -> str:
+    with pytest.raises(BusinessError) as raised:
+        validate(**variables)
+    assert raised.value.code == "VALIDATION_FAILED"
+    assert raised.value.variables["valid"] is False
+    assert len(raised.value.message) <= LONGEST_MESSAGE
+    return raised.value.message
+
+
+class TestInputValidation:
+    @pytest.mark.parametrize(
+        "variables",
+        [
+            {"user_query": "why?"},
+            {"user_query": "why?", "ai_provider": "auto", "max_tokens": 500, "user_id": "alice"},
+            {"user_query": "\u200bwhy?\n", "temperature": 0.0, "complexity_score": 1, "include_metadata": True},
+            {"user_query": "x" * 100_000, "something_else": {"a": [1, None]}},
+            {"user_query": "why?", "json_schema": 1, "model_config": 2, "copy": 3, "data": 4},
+        ],
+    )
+    def test_lets_good_variables_through(self, variables: dict[str, Any]) -> None:
+        assert validate(**variables) == {"valid": True, "validation_errors": []}
+
+    @pytest.mark.parametrize(
+        ("variables", "message"),
+        [
+            ({}, "user_query: is missing"),
+            ({"user_query": ""}, "user_query: expected a question that is not blank"),
+            ({"user_query": " \n\u00a0"}, "user_query: expected a question that is not blank"),
+            ({"user_query": 7}, "user_query: expected string, got integer"),
+            ({"user_query": True}, "user_query: expected string, got boolean"),
+            ({"user_query": ["a"]}, "user_query: expected string, got array"),
+            ({"user_query": {"a": 1}}, "user_query: expected string, got object"),
+            ({"user_query": "x" * 1_000_000}, "user_query: is longer than 100000 characters"),
+            ({"user_query": "a\0b"}, "user_query: contains the character U+0000 at position 1"),
+            ({"user_query": "\ud800"}, "user_query: contains the character U+D800 at position 0"),
+            ({"user_query": "x", "max_tokens": 0}, "max_tokens: is less than 1"),
+            ({"user_query": "x", "max_tokens": 2**40}, "max_tokens: is more than 1000000"),
+            ({"user_query": "x", "max_tokens": "5"}, "max_tokens: expected integer, got string"),
+            ({"user_query": "x", "max_tokens": 1.5}, "max_tokens: expected integer, got number"),
+            ({"user_query": "x", "ai_provider": "gpt"}, 'ai_provider: expected one of "auto", "openai", "ollama"'),
+        ],
+    )
+    def test_names_variable_and_rule(self, variables: dict[str, Any], message: str) -> None:
+        assert refusal(**variables) == message
+
+    def test_reports_every_problem(self) -> None:
+        message = refusal(user_query=5, max_tokens=0, format_type="html")
+        assert message == (
+            'user_query: expected string, got integer; max_tokens: is less than 1; format_type: expected one of "text",'
+            ' "json"'
+        )
+
+    def test_never_repeats_a_value(self) -> None:
+        assert "secret" not in refusal(user_query="x", user_id="secret" * 100, ai_provider="secret", model=["secret"])
+
+    def test_takes_the_schema_as_text(self) -> None:
+        assert validate(schema=json.dumps(SCHEMA), user_query="why?")["valid"]
+
+    @pytest.mark.parametrize("schema", [None, "not json", "[]", 5, '"text"'])
+    def test_refuses_a_schema_that_is_none(self, schema: object) -> None:
+        with pytest.raises(ValidationError, match="schema"):
+            InputValidationInput.model_validate({"schema": schema})
+
+    def test_sees_a_date_as_its_iso_text(self) -> None:
+        schema = {"properties": {"due": {"type": "string", "format": "date-time"}}}
+        assert validate(schema=schema, due=datetime(2026, 11, 23, tzinfo=UTC))["valid"]
+        assert refusal(schema=schema, due="tomorrow") == "due: is not of the format date-time"
+
+
+class TestMessage:
+    def test_says_how_many_problems_had_no_room(self) -> None:
+        found = [Problem(place=f"variable_{number}", reason="is missing") for number in range(100)]
+        message = message_of(found)
+        assert len(message) <= LONGEST_MESSAGE
+        shown = message.count("is missing")
+        assert message.endswith(f"; and {100 - shown} more")
+
+    def test_cuts_a_single_long_problem(self) -> None:
+        message = message_of([Problem(place="x" * 1000, reason="is missing")])
+        assert len(message) == LONGEST_MESSAGE
+        assert message.endswith("…")
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"type": "strin"},
+            {"properties": {"a": {"pattern": "("}}},
+            {"properties": {"a": {"pattern": "(?=x)"}}},
+            {"properties": {"a": {"format": "date-tiem"}}},
+            {"$schema": "http://127.0.0.1:9/meta"},
+            {"$ref": "#/$defs/nowhere"},
+            {"$ref": "file:///etc/passwd"},
+        ],
+    )
+    def test_calls_a_wrong_schema_the_models_mistake(self, schema: dict[str, Any]) -> None:
+        with pytest.raises(PermanentError, match="the JSON Schema of this step is wrong") as raised:
+            problems(schema, {})
+        assert raised.value.code == "SCHEMA_INVALID"
+
+    def test_does_not_fetch_a_reference(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setblocking(False)
+            with pytest.raises(PermanentError):
+                problems({"$ref": f"http://127.0.0.1:{server.getsockname()[1]}/schema.json"}, {})
+            with pytest.raises(BlockingIOError):
+                server.accept()
+
+    def test_is_not_held_up_by_a_hostile_pattern(self) -> None:
+        schema = {"properties": {"a": {"pattern": "^(a+)+$"}}}
+        assert problems(schema, {"a": "a" * 50_000 + "!"}) == [Problem(place="a", reason="breaks the rule 'pattern'")]
+
+    def test_names_the_way_into_a_value(self) -> None:
+        schema = {
+            "$defs": {"line": {"required": ["amount"], "additionalProperties": False, "properties": {"amount": {}}}},
+            "properties": {"order": {"properties": {"lines": {"items": {"$ref": "#/$defs/line"}}}}},
+        }
+        found = problems(schema, {"order": {"lines": [{"amount": 1}, {"price": 2}]}})
+        assert {str(problem) for problem in found} == {
+            "order.lines[1]: has members it should not have: price",
+            "order.lines[1].amount: is missing",
+        }
+
+    def test_finds_unstorable_text_anywhere(self) -> None:
+        found = problems({}, {"order": {"lines": [{"name": "a\0"}], "\0": 1}})
+        assert {problem.place for problem in found} == {"order", "order.lines[0].name"}
+
+    def test_stops_at_a_limit(self) -> None:
+        assert len(problems({"additionalProperties": {"type": "string"}}, {str(n): n for n in range(100)})) == (
+            MOST_PROBLEMS
+        )
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.dictionaries(st.sampled_from(NAMES), VALUES | st.lists(VALUES, max_size=3), max_size=4))
+    def test_judges_any_document(self, document: dict[str, Any]) -> None:
+        assert all(problem.reason for problem in problems(SCHEMA, document))

@@ -1,0 +1,100 @@
+"""Topic provider_selection: the rule over settings and servers that are really asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+
+from procos.domain.errors import PermanentError
+from procos.settings import load_settings
+from tasks.ai.provider_selection import ProviderSelectionInput, provider_selection
+from tasks.ai.providers import provider_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import ProviderServer
+
+    from tasks.context import TaskContext
+
+CLOSED = "http://127.0.0.1:9"
+QUESTION = ProviderSelectionInput(user_query="why?")
+
+
+class TestProviderSelection:
+    def test_chooses_an_ollama_that_answers(
+        self, provider_server: ProviderServer, context_with: Callable[..., TaskContext]
+    ) -> None:
+        settings = load_settings({"PROCOS_OLLAMA_URL": provider_server.url + "/"}, dotenv=None)
+        chosen = provider_selection(QUESTION, context_with(settings))
+        assert (chosen.selected_provider, chosen.selection_reason) == ("ollama", "Ollama answers")
+        assert provider_server.paths == ["/api/tags"]
+
+    @pytest.mark.parametrize("status", [302, 404, 500])
+    def test_passes_over_an_ollama_that_is_not_well(
+        self, provider_server: ProviderServer, context_with: Callable[..., TaskContext], status: int
+    ) -> None:
+        provider_server.tags_status = status
+        settings = load_settings(
+            {"PROCOS_OLLAMA_URL": provider_server.url, "PROCOS_OPENAI_API_KEY": "key"}, dotenv=None
+        )
+        assert provider_selection(QUESTION, context_with(settings)).selected_provider == "openai"
+
+    @pytest.mark.parametrize("url", [CLOSED, "not an address", "ftp://127.0.0.1"])
+    def test_passes_over_an_address_where_no_ollama_is(
+        self, context_with: Callable[..., TaskContext], url: str
+    ) -> None:
+        settings = load_settings({"PROCOS_OLLAMA_URL": CLOSED, "PROCOS_OPENAI_API_KEY": "key"}, dotenv=None)
+        settings = settings.model_copy(update={"ollama": settings.ollama.model_copy(update={"url": url})})
+        assert provider_selection(QUESTION, context_with(settings)).selected_provider == "openai"
+
+    def test_counts_a_compatible_server_with_a_key_as_openai(self, context_with: Callable[..., TaskContext]) -> None:
+        settings = load_settings(
+            {"PROCOS_OPENAI_API_KEY": "dummy", "PROCOS_OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, dotenv=None
+        )
+        assert provider_selection(QUESTION, context_with(settings)).selected_provider == "openai"
+
+    @pytest.mark.parametrize(
+        ("environ", "named"),
+        [
+            ({}, ["PROCOS_OPENAI_API_KEY", "PROCOS_OLLAMA_URL"]),
+            ({"PROCOS_OLLAMA_URL": CLOSED}, ["PROCOS_OLLAMA_URL does not answer", "PROCOS_OPENAI_API_KEY"]),
+        ],
+    )
+    def test_names_what_to_configure_where_there_is_none(
+        self, context_with: Callable[..., TaskContext], environ: dict[str, str], named: list[str]
+    ) -> None:
+        with pytest.raises(PermanentError) as raised:
+            provider_selection(QUESTION, context_with(load_settings(environ, dotenv=None)))
+        assert raised.value.code == "NO_PROVIDER"
+        assert all(name in str(raised.value) for name in named)
+
+    @pytest.mark.parametrize("variables", [{}, {"user_query": 7}, {"user_query": "x", "complexity_score": 2}])
+    def test_refuses_input_it_cannot_judge(self, variables: dict[str, object]) -> None:
+        with pytest.raises(ValidationError):
+            ProviderSelectionInput.model_validate(variables)
+
+
+class TestProviderNamed:
+    def test_lists_the_known_ones_for_an_unknown_name(self) -> None:
+        with pytest.raises(PermanentError, match="unknown AI provider 'gpt'; known: openai, ollama"):
+            provider_named("gpt", load_settings({}, dotenv=None))
+
+    def test_lists_the_configured_ones_for_one_that_is_not(self) -> None:
+        settings = load_settings({"PROCOS_OPENAI_API_KEY": "key"}, dotenv=None)
+        with pytest.raises(PermanentError, match="set PROCOS_OLLAMA_URL; configured: openai"):
+            provider_named("ollama", settings)
+
+    def test_serves_ollama_under_its_openai_dialect(self) -> None:
+        settings = load_settings({"PROCOS_OLLAMA_URL": "http://ollama:11434/"}, dotenv=None)
+        assert provider_named("ollama", settings).base_url == "http://ollama:11434/v1"
+
+    def test_shows_neither_key_nor_password(self) -> None:
+        settings = load_settings(
+            {"PROCOS_OPENAI_API_KEY": "sk-1", "PROCOS_OPENAI_BASE_URL": "https://me:pw@proxy:8443/v1"}, dotenv=None
+        )
+        provider = provider_named("openai", settings)
+        assert "sk-1" not in repr(provider)
+        assert provider.address == "https://proxy:8443/v1"

@@ -1,0 +1,270 @@
+"""@process_task: what comes in is checked, what goes out is checked, and every end is an outcome."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery.exceptions import Ignore
+from kombu.utils import json as wire
+from pydantic import BaseModel, Field
+
+import tasks.task
+from procos.app import app
+from procos.domain.dispatch import Dispatch
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, TransientError
+from procos.domain.outcome import TaskFailed, failure_from_json, from_envelope
+from procos.routes import Route
+from procos.settings import load_settings
+from procos.testing import dispatch_ref
+from tasks.starts import Start
+from tasks.task import TaskContext, process_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procos.domain.outcome import BpmnError, Completion, Failure, Postponement
+
+ROUTE = Route(task_name="procos.sample", queue="ai", module="m", max_starts=3)
+
+
+class Question(BaseModel):
+    text: str = Field(max_length=10)
+    number: int = 7
+
+
+class Answer(BaseModel):
+    answer: str
+    at: datetime = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> dict[str, Start]:
+    """What the ledger says to a start."""
+    said = {"says": Start.RUN}
+    monkeypatch.setattr(tasks.task, "note_start", lambda *_, **__: said["says"])
+    return said
+
+
+@pytest.fixture
+def run(start: dict[str, Start]) -> Callable[..., Any]:  # noqa: ARG001  # no Redis in unit tests
+    """Run a function as the worker would; returns what travels."""
+    settings = load_settings({"PROCOS_WORKER_TIME_LIMIT": "60"}, dotenv=None)
+    celery_task = SimpleNamespace(
+        app=SimpleNamespace(conf=SimpleNamespace(procos=settings)),
+        request=SimpleNamespace(id="celery-id", hostname="worker@host"),
+    )
+
+    def run_one(function: Callable[..., Any], *, takes_context: bool = False, **variables: object) -> Any:
+        dispatch = Dispatch(ref=dispatch_ref(), variables=variables, business_key="order 1")
+        return tasks.task._run(
+            function, Question, ROUTE, takes_context=takes_context, task=celery_task, kwargs=dispatch.to_kwargs()
+        )
+
+    return run_one
+
+
+def returned(envelope: object) -> Completion | BpmnError | Postponement:
+    return from_envelope(wire.loads(wire.dumps(envelope)))
+
+
+def failed(run: Callable[..., Any], function: Callable[..., Any]) -> Failure:
+    with pytest.raises(TaskFailed) as raised:
+        run(function, text="hi")
+    return failure_from_json(raised.value.payload)
+
+
+def raising(error: BaseException) -> Callable[[Question], None]:
+    def function(_: Question) -> None:
+        raise error
+
+    return function
+
+
+class TestInput:
+    def test_is_built_from_the_variables_of_the_same_names(self, run: Callable[..., Any]) -> None:
+        seen: list[object] = []
+        run(seen.append, text="hi", number=3, other="ignored")
+        assert seen == [Question(text="hi", number=3)]
+
+    def test_takes_defaults_for_what_is_null(self, run: Callable[..., Any]) -> None:
+        seen: list[object] = []
+        run(seen.append, text="hi", number=None)
+        assert seen == [Question(text="hi", number=7)]
+
+    @pytest.mark.parametrize(
+        ("variables", "named"),
+        [
+            ({}, "text: Field required"),
+            ({"text": None}, "text: Input should be"),
+            ({"text": 5}, "text: "),
+            ({"text": "x" * 11}, "text: "),
+            ({"text": "\ud83d"}, "text: "),
+            ({"text": "hi", "number": "many"}, "number: "),
+        ],
+    )
+    def test_that_is_wrong_is_a_bpmn_error_that_names_the_variable(
+        self, run: Callable[..., Any], variables: dict[str, object], named: str
+    ) -> None:
+        outcome = returned(run(lambda _: None, **variables))
+        assert outcome.code == "INVALID_INPUT"  # type: ignore[union-attr]  # a BPMN error has one
+        assert named in outcome.message  # type: ignore[union-attr]  # the same
+
+    def test_does_not_quote_the_value_that_is_wrong(self, run: Callable[..., Any]) -> None:
+        assert "hunter2" not in json.dumps(wire.dumps(run(lambda _: None, text="hi", number="hunter2")))
+
+
+class TestResult:
+    @pytest.mark.parametrize(
+        ("result", "variables"),
+        [
+            (None, {}),
+            ({"a": 1}, {"a": 1}),
+            (Answer(answer="42"), {"answer": "42", "at": datetime(2026, 11, 23, tzinfo=UTC)}),
+        ],
+    )
+    def test_becomes_variables(self, run: Callable[..., Any], result: object, variables: dict[str, object]) -> None:
+        outcome = returned(run(lambda _: result, text="hi"))
+        assert outcome.variables == variables  # type: ignore[union-attr]  # a completion has them
+
+    @pytest.mark.parametrize("value", [float("nan"), "a\x00b", object(), b"x", "\udc00"])
+    def test_that_no_variable_can_hold_is_an_incident_that_names_it(
+        self, run: Callable[..., Any], value: object
+    ) -> None:
+        failure = failed(run, lambda _: {"bad": value})
+        assert (failure.code, failure.permanent) == ("VARIABLE", True)
+        assert "'bad'" in failure.message
+
+    @pytest.mark.parametrize("value", [float("nan"), object()])
+    def test_of_a_bpmn_error_is_checked_too(self, run: Callable[..., Any], value: object) -> None:
+        failure = failed(run, raising(BusinessError("REFUSED", "no", variables={"bad": value})))
+        assert (failure.code, failure.permanent) == ("VARIABLE", True)
+
+    def test_of_another_kind_is_refused(self, run: Callable[..., Any]) -> None:
+        assert failed(run, lambda _: "text").code == "RESULT"
+
+
+class TestErrors:
+    def test_business_errors_travel_as_bpmn_errors(self, run: Callable[..., Any]) -> None:
+        outcome = returned(run(raising(BusinessError("REFUSED", "no")), text="hi"))
+        assert (outcome.code, outcome.message) == ("REFUSED", "no")  # type: ignore[union-attr]  # a BPMN error has both
+
+    def test_rate_limits_travel_as_postponements(self, run: Callable[..., Any]) -> None:
+        outcome = returned(run(raising(RateLimited("slow", retry_in=timedelta(seconds=9))), text="hi"))
+        assert outcome.retry_in == timedelta(seconds=9)  # type: ignore[union-attr]  # a postponement has it
+
+    @pytest.mark.parametrize(
+        ("error", "code", "permanent"),
+        [
+            (TransientError("again"), "TRANSIENT", False),
+            (PermanentError("never", code="BAD"), "BAD", True),
+            (KeyError("a"), "KeyError", False),
+            (MemoryError(), "MemoryError", False),
+        ],
+    )
+    def test_everything_else_is_raised_as_a_failure(
+        self,
+        run: Callable[..., Any],
+        error: Exception,
+        code: str,
+        permanent: bool,  # noqa: FBT001  # a table's column
+    ) -> None:
+        failure = failed(run, raising(error))
+        assert (failure.code, failure.permanent) == (code, permanent)
+
+    def test_tracebacks_show_where_but_no_values(self, run: Callable[..., Any]) -> None:
+        def asks_with_secret(_: Question) -> None:
+            key = "hunter" + "2"
+            raise ValueError(key)
+
+        details = failed(run, asks_with_secret).details
+        assert "asks_with_secret" in details
+        assert "hunter2" not in details
+
+    def test_an_exit_in_a_thread_is_a_failure_for_good(
+        self, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(app.conf, "worker_pool", "threads")
+        assert failed(run, lambda _: sys.exit(3)).code == "SYSTEM_EXIT"
+
+    def test_an_exit_in_a_process_ends_the_process(
+        self, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(app.conf, "worker_pool", "prefork")
+        with pytest.raises(SystemExit):
+            run(lambda _: sys.exit(3), text="hi")
+
+
+class TestStart:
+    def test_of_a_superseded_dispatch_does_nothing(self, run: Callable[..., Any], start: dict[str, Start]) -> None:
+        start["says"] = Start.SUPERSEDED
+        seen: list[object] = []
+        with pytest.raises(Ignore):
+            run(seen.append, text="hi")
+        assert seen == []
+
+    def test_too_often_is_an_incident(self, run: Callable[..., Any], start: dict[str, Start]) -> None:
+        start["says"] = Start.TOO_OFTEN
+        failure = failed(run, lambda _: None)
+        assert (failure.code, failure.permanent) == ("STARTED_TOO_OFTEN", True)
+        assert "3 times" in failure.message
+
+    def test_without_a_dispatch_is_an_incident(self, start: dict[str, Start]) -> None:  # noqa: ARG002  # no Redis
+        celery_task = SimpleNamespace(app=SimpleNamespace(conf=SimpleNamespace(procos=None)), request=None)
+        with pytest.raises(TaskFailed) as raised:
+            tasks.task._run(lambda _: None, Question, ROUTE, takes_context=False, task=celery_task, kwargs={"a": 1})
+        assert failure_from_json(raised.value.payload).code == "DISPATCH"
+
+
+class TestContext:
+    def test_names_the_step(self, run: Callable[..., Any]) -> None:
+        seen: list[TaskContext] = []
+        run(lambda _, context: seen.append(context), takes_context=True, text="hi")
+        (context,) = seen
+        assert context.idempotency_key == context.external_task_id == "task-1"
+        assert (context.celery_id, context.business_key) == ("celery-id", "order 1")
+        assert timedelta(seconds=59) < context.remaining() <= timedelta(seconds=60)
+        assert not context.is_cancelled()
+
+    def test_never_has_less_than_no_time(self) -> None:
+        context = TaskContext(
+            external_task_id=dispatch_ref().external_task_id,
+            process_instance_id=dispatch_ref().process_instance_id,
+            business_key=None,
+            topic=dispatch_ref().topic,
+            celery_id="id",
+            settings=load_settings({}, dotenv=None),
+            deadline=10.0,
+            clock=lambda: 99.0,
+        )
+        assert context.remaining() == timedelta(0)
+
+
+class TestProcessTask:
+    def test_returns_the_function_unchanged(self) -> None:
+        def ask(question: Question) -> None:
+            """Do nothing."""
+
+        before = app.tasks.get("procos.ai_query")
+        try:
+            assert process_task(topic="ai_query")(ask) is ask
+            assert "procos.ai_query" in app.tasks
+        finally:
+            if before is None:
+                app.tasks.pop("procos.ai_query", None)
+
+    @pytest.mark.parametrize("function", [lambda: None, lambda question: None])  # noqa: ARG005  # never called
+    def test_refuses_a_function_without_a_model(self, function: Callable[..., Any]) -> None:
+        with pytest.raises(TypeError, match="pydantic model"):
+            process_task(topic="ai_query")(function)
+
+    def test_refuses_a_topic_without_a_route_and_names_it(self) -> None:
+        def ask(question: Question) -> None:
+            """Do nothing."""
+
+        with pytest.raises(Exception, match="'nowhere'"):
+            process_task(topic="nowhere")(ask)
