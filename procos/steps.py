@@ -67,6 +67,17 @@ class Steps:
             raise LedgerUnreachableError(self._address, str(error)) from error
         return steps
 
+    def in_flight(self, queues: Iterable[str]) -> Mapping[str, int]:
+        """Count what is reserved, published or started on each queue.
+
+        Raises:
+            LedgerUnreachableError: Redis does not answer.
+        """
+        try:
+            return {queue: int(self._redis.zcard(keys.leases(queue))) for queue in sorted(queues)}
+        except redis.RedisError as error:
+            raise LedgerUnreachableError(self._address, str(error)) from error
+
     def _hash(self, key: str) -> Mapping[str, str]:
         return cast("Mapping[str, str]", self._redis.hgetall(key))
 

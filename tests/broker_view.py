@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import amqp
 
-from procos.queues import EXCHANGE, connect, depths, topology
+from procos.queues import EXCHANGE, connect, declare, depths, topology
 from tests.services import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import kombu
 
     from procos.settings import BrokerSettings
 
 QUEUES = ("ai", "generic")
+RECOVERY_SECONDS = 30.0
 
 
 class BrokerView:
@@ -28,9 +29,22 @@ class BrokerView:
 
     def empty(self) -> None:
         """Delete every queue, as on a broker that was just installed."""
-        with connect(self.settings) as connection:
-            for queue in topology(QUEUES):
-                _channel(connection).queue_delete(queue.name)
+
+        def delete_all() -> None:
+            with connect(self.settings) as connection:
+                for queue in topology(QUEUES):
+                    _channel(connection).queue_delete(queue.name)
+
+        patiently(delete_all)
+
+    def declare(self) -> None:
+        """Declare every queue."""
+
+        def declare_all() -> None:
+            with connect(self.settings) as connection:
+                declare(connection, QUEUES)
+
+        patiently(declare_all)
 
     def delete(self, queue: str) -> None:
         """Delete one queue."""
@@ -69,6 +83,19 @@ class BrokerView:
                 body, content_type="application/json", content_encoding="utf-8", headers=dict(headers)
             )
             channel.basic_publish(message, exchange=EXCHANGE.name, routing_key=queue)
+
+
+def patiently(act: Callable[[], None]) -> None:
+    """Act until the broker takes it: for a moment after a restart, quorum queues answer with an internal error."""
+
+    def succeeded() -> bool:
+        try:
+            act()
+        except (amqp.AMQPError, OSError):
+            return False
+        return True
+
+    wait_until(succeeded, RECOVERY_SECONDS, what="the broker has recovered its queues")
 
 
 def _channel(connection: kombu.Connection) -> Any:

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procos.domain.errors import BrokerUnreachableError, PartFailedError, UnreachableError, UsageError
+from procos.domain.errors import PartFailedError, UnreachableError, UsageError
 from procos.kernel import background, tables
 from procos.kernel.plan import check, settings_with
-from procos.kernel.queue_view import queue_rows
 from procos.kernel.run import run_stack
 from procos.kernel.stack import Phase
 from procos.kernel.state import StackFolder
 from procos.kernel.terminal import Progress
+from procos.kernel.work_view import Work, work_of
 from procos.logs import configure_logs
 from procos.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procos.kernel.queue_view import QueueRow
     from procos.kernel.stack import Failure, StackState
     from procos.settings import Settings
 
@@ -68,20 +67,20 @@ def down() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 def status(*, as_json: bool) -> None:
-    """Show each part of the local stack, and its queues."""
+    """Show each part of the local stack, its queues, and what is in flight."""
     folder = StackFolder(load_settings().state_directory)
     state = folder.state() if folder.is_running() else None
     if state is None:
         click.echo(_json(None) if as_json else f"not running{_last_words(folder)}; start it with `procos up`")
         raise SystemExit(UNREACHABLE)
-    queues, trouble = _queues(folder)
+    work = work_of(settings_with(folder.environment()), [part.name for part in state.parts])
     if as_json:
-        click.echo(_json(state, queues))
+        click.echo(_json(state, work))
     else:
-        tables.print_status(state, queues)
-    if trouble:
-        click.echo(f"queues: {trouble}", err=True)
-    if trouble or not all(part.is_healthy for part in state.parts):
+        tables.print_status(state, work)
+    for trouble in work.troubles:
+        click.echo(trouble, err=True)
+    if work.troubles or not all(part.is_healthy for part in state.parts):
         raise SystemExit(UNREACHABLE)
 
 
@@ -158,17 +157,10 @@ def _fail(failure: Failure) -> None:
     raise PartFailedError(failure.part, failure.reason, log_tail=failure.log_tail)
 
 
-def _queues(folder: StackFolder) -> tuple[Sequence[QueueRow], str]:
-    try:
-        return queue_rows(settings_with(folder.environment())), ""
-    except BrokerUnreachableError as error:
-        return (), str(error)
-
-
 def _last_words(folder: StackFolder) -> str:
     state = folder.state()
     return f", {state.failure.part} {state.failure.reason}" if state and state.failure else ""
 
 
-def _json(state: StackState | None, queues: Sequence[QueueRow] = ()) -> str:
-    return json.dumps(tables.document(state, queues=queues), indent=2)
+def _json(state: StackState | None, work: Work | None = None) -> str:
+    return json.dumps(tables.document(state, work), indent=2)

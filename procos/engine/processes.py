@@ -161,6 +161,10 @@ class Processes:
         rows = self._transport.get("/incident", {"processInstanceId": instance_id})
         return [Incident(activity_id=row["activityId"], message=row.get("incidentMessage") or "") for row in rows]
 
+    def open_incidents(self) -> int:
+        """Count the incidents of all instances."""
+        return int(self._transport.get("/incident/count")["count"])
+
     def _external_task_ids(self, instance_id: ProcessInstanceId) -> Mapping[str, ExternalTaskId]:
         rows = self._transport.get("/history/external-task-log", {"processInstanceId": instance_id})
         return {row["activityInstanceId"]: ExternalTaskId(row["externalTaskId"]) for row in rows}

@@ -13,10 +13,8 @@ from procos.kernel.stack import Phase
 from procos.kernel.terminal import COLOURS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from procos.kernel.queue_view import QueueRow
     from procos.kernel.stack import PartState, StackState
+    from procos.kernel.work_view import QueueRow, Work
 
 WIDTH_ELSEWHERE = 200
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -30,8 +28,8 @@ def print_addresses(state: StackState) -> None:
     _console().print(table)
 
 
-def print_status(state: StackState, queues: Sequence[QueueRow]) -> None:
-    """Print how each part and each queue is."""
+def print_status(state: StackState, work: Work) -> None:
+    """Print how each part and each queue is, and what waits for a person."""
     console = _console()
     parts = _table("part", "status", "pid", "address", "up for", "restarts", "")
     for part in state.parts:
@@ -45,22 +43,22 @@ def print_status(state: StackState, queues: Sequence[QueueRow]) -> None:
             part.reason or ("elsewhere" if part.is_external else ""),
         )
     console.print(parts)
-    if queues:
+    if work.queues:
         console.print()
-        console.print(_queue_table(queues))
+        console.print(_queue_table(work))
+    if work.incidents:
+        console.print(f"\n{work.incidents} incidents wait for a person: look at them in Cockpit")
 
 
-def document(state: StackState | None, *, queues: Sequence[QueueRow] = ()) -> dict[str, Any]:
+def document(state: StackState | None, work: Work | None = None) -> dict[str, Any]:
     """Return the same for programs; without a state nothing runs."""
     return {
         "running": state is not None,
         "phase": state.phase if state else Phase.STOPPED,
         "supervisor": {"pid": state.pid} if state else None,
         "parts": [_part_document(part) for part in state.parts] if state else [],
-        "queues": [
-            {"name": row.name, "ready": row.ready, "consumers": row.consumers, "missing": row.is_missing}
-            for row in queues
-        ],
+        "queues": [_queue_document(row, work) for row in work.queues] if work else [],
+        "incidents": work.incidents if work else None,
         "warnings": list(state.warnings) if state else [],
     }
 
@@ -91,15 +89,26 @@ def _part_document(part: PartState) -> dict[str, Any]:
     }
 
 
+def _queue_document(row: QueueRow, work: Work) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "ready": row.ready,
+        "consumers": row.consumers,
+        "in_flight": (work.in_flight or {}).get(row.name),
+        "missing": row.is_missing,
+    }
+
+
 def _seconds_up(part: PartState) -> float | None:
     return max(0.0, round(time.time() - part.created, 1)) if part.created else None
 
 
-def _queue_table(queues: Sequence[QueueRow]) -> Table:
-    table = _table("queue", "ready", "consumers", "")
-    for row in queues:
+def _queue_table(work: Work) -> Table:
+    table = _table("queue", "ready", "consumers", "in flight", "")
+    for row in work.queues:
         consumers = "-" if row.consumers is None else str(row.consumers)
-        table.add_row(row.name, str(row.ready), consumers, "not declared yet" if row.is_missing else "")
+        in_flight = str((work.in_flight or {}).get(row.name, "-"))
+        table.add_row(row.name, str(row.ready), consumers, in_flight, "not declared yet" if row.is_missing else "")
     return table
 
 

@@ -8,9 +8,8 @@ import pytest
 import redis
 
 from bridge.ledger import Ledger
-from procos.queues import connect, declare
 from procos.settings import BrokerSettings, RedisSettings
-from tests.broker_view import QUEUES, BrokerView
+from tests.broker_view import BrokerView
 from tests.contract.engine_labs import FakeLab, RealLab
 from tests.contract.ledger_labs import FakeLab as FakeLedgerLab
 from tests.contract.ledger_labs import RedisLab
@@ -80,6 +79,5 @@ def broker(broker_settings: BrokerSettings) -> BrokerView:
 @pytest.fixture
 def declared(broker: BrokerView) -> BrokerView:
     """A RabbitMQ with the whole topology, and nothing in it."""
-    with connect(broker.settings) as connection:
-        declare(connection, QUEUES)
+    broker.declare()
     return broker

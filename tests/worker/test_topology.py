@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from procos.queues import PARKED, Queue, connect, dead, declare
+from procos.queues import PARKED, Queue, dead
 from tests.services import pause
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ class TestBareWorker:
     @pytest.fixture
     def worker_arguments(self, broker: BrokerView) -> list[str]:
         """No queue is named; what waits there was there before."""
-        with connect(broker.settings) as connection:
-            declare(connection, ["ai", "generic"])
+        broker.declare()
         broker.put(Queue.CALLBACKS, b"[[1], {}, {}]", {"task": "procos.complete", "id": "x"})
         return ["-c", "1"]
 

@@ -13,6 +13,7 @@ from procos.cli import stack
 from procos.domain.errors import PartFailedError, UnreachableError, UsageError
 from procos.kernel.stack import Failure, PartReport, Phase, StackState, Status, waiting
 from procos.kernel.state import StackFolder
+from procos.kernel.work_view import Work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ class TestStatus:
     def test_succeeds_when_every_part_is_healthy(
         self, here: StackFolder, state: StackState, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stack, "queue_rows", lambda _: [])
+        monkeypatch.setattr(stack, "work_of", lambda *_: Work())
         here.save_state(state)
         with here.locked():
             result = run("status", "--json")
@@ -74,7 +75,7 @@ class TestStatus:
     def test_fails_when_a_part_is_not_healthy(
         self, here: StackFolder, state: StackState, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stack, "queue_rows", lambda _: [])
+        monkeypatch.setattr(stack, "work_of", lambda *_: Work())
         here.save_state(state.with_report(PartReport(name="redis", status=Status.RESTARTING), now=1.0))
         with here.locked():
             assert run("status").exit_code == 3

@@ -10,9 +10,9 @@ import pytest
 
 from procos.kernel import tables
 from procos.kernel.part import Name
-from procos.kernel.queue_view import QueueRow
 from procos.kernel.stack import HealthReport, PartReport, Phase, StackState, Status, waiting
 from procos.kernel.terminal import Progress
+from procos.kernel.work_view import QueueRow, Work
 
 
 class Terminal(io.StringIO):
@@ -94,19 +94,24 @@ class TestTables:
     def test_shows_how_each_part_and_queue_is(self, starting: StackState, capsys: pytest.CaptureFixture[str]) -> None:
         ill = healthy(starting, "redis").with_report(HealthReport(name="redis", reason="no answer"), now=1.0)
 
-        tables.print_status(ill, [QueueRow(name="ai", ready=3, consumers=0)])
+        tables.print_status(
+            ill, Work(queues=[QueueRow(name="ai", ready=3, consumers=0)], in_flight={"ai": 5}, incidents=2)
+        )
 
         lines = capsys.readouterr().out.splitlines()
         assert lines[2].split() == ["redis", "unhealthy", "7", "test://redis", "0", "s", "0", "no", "answer"]
-        assert lines[-1].split() == ["ai", "3", "0"]
+        assert lines[-3].split() == ["ai", "3", "0", "5"]
+        assert lines[-1].startswith("2 incidents")
 
     def test_says_the_same_to_programs(self, starting: StackState) -> None:
-        document = tables.document(healthy(starting, "redis"), queues=[QueueRow(name="ai", ready=3, consumers=1)])
+        work = Work(queues=[QueueRow(name="ai", ready=3, consumers=1)], in_flight={"ai": 4}, incidents=0)
+        document = tables.document(healthy(starting, "redis"), work)
 
         broker, redis = document["parts"]
         assert (document["running"], document["phase"]) == (True, "starting")
         assert (broker["healthy"], redis["healthy"], redis["pid"], redis["uptime_s"]) == (False, True, 7, 0.0)
-        assert document["queues"] == [{"name": "ai", "ready": 3, "consumers": 1, "missing": False}]
+        assert document["queues"] == [{"name": "ai", "ready": 3, "consumers": 1, "in_flight": 4, "missing": False}]
+        assert document["incidents"] == 0
 
     def test_says_to_programs_that_nothing_runs(self) -> None:
         document = tables.document(None)
