@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import amqp
 
 from procos.queues import EXCHANGE, connect, declare, depths, topology
-from tests.services import wait_until
+from tests.services import pause, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 QUEUES = ("ai", "generic")
 RECOVERY_SECONDS = 30.0
+SETTLING_SECONDS = 1.0
 
 
 class BrokerView:
@@ -45,6 +46,18 @@ class BrokerView:
                 declare(connection, QUEUES)
 
         patiently(declare_all)
+
+    def await_recovery(self) -> None:
+        """Wait after a restart until every queue is led again: what is deleted before that breaks RabbitMQ's own parts."""
+
+        def look_into_all() -> None:
+            with connect(self.settings) as connection:
+                for queue in topology(QUEUES):
+                    # Not acknowledged, so what is found returns when the connection ends.
+                    _channel(connection).basic_get(queue.name)
+
+        patiently(look_into_all)
+        pause(SETTLING_SECONDS)
 
     def delete(self, queue: str) -> None:
         """Delete one queue."""

@@ -7,7 +7,7 @@ question=${QUESTION:-What is a process engine?}
 begun=$SECONDS
 deploy/dev/prerequisites.sh
 make --no-print-directory .venv/.complete
-.venv/bin/python -m procos.kernel.parts.engine > /dev/null
+deploy/engine/build.sh > /dev/null
 installed=$((SECONDS - begun))
 
 begun=$SECONDS

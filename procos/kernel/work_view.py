@@ -55,7 +55,7 @@ def work_of(settings: Settings, parts: Collection[str]) -> Work:
             troubles.append(str(error))
             return None
 
-    queues = asked(Name.BROKER, lambda: queue_rows(settings)) or []
+    queues = asked(Name.BROKER, lambda: queue_rows(settings)) or ()
     in_flight = asked(Name.REDIS, lambda: Steps(settings.redis).in_flight(by_queue()))
     incidents = asked(Name.ENGINE, lambda: Processes(Transport(settings.engine)).open_incidents())
     return Work(queues=queues, in_flight=in_flight, incidents=incidents, troubles=troubles)

@@ -192,6 +192,7 @@ class TestCallbacks:
         consume()
         rabbitmq.stop()
         rabbitmq.start()
+        broker.await_recovery()
         ref = step()
         wait_until(lambda: broker.consumers(Queue.CALLBACKS) == 1, TIMEOUT, what="the consumer is back")
         put_result(broker, ref)
