@@ -48,7 +48,7 @@ class BrokerView:
         patiently(declare_all)
 
     def await_recovery(self) -> None:
-        """Wait after a restart until every queue is led again: what is deleted before that breaks RabbitMQ's own parts."""
+        """Wait after a restart until every queue is led again; deleting one before that breaks parts of RabbitMQ."""
 
         def look_into_all() -> None:
             with connect(self.settings) as connection:

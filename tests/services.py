@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 BUILD_SECONDS = 1800.0
+LINGER_SECONDS = 1.0
 PAUSE_SECONDS = 0.05
 RABBITMQ_CURE = "RabbitMQ is not installed: apt-get install rabbitmq-server"
 
@@ -78,6 +79,7 @@ class Service:
         if self._process is not None:
             signal_group(self._process.pid, signal.SIGKILL)
             self._process.wait(STOP_SECONDS)
+            _await_end_of_group(self._process.pid)
             self._process = None
 
     def freeze(self, *, frozen: bool = True) -> None:
@@ -131,6 +133,17 @@ def signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
     except ProcessLookupError:
         return
+
+
+def _await_end_of_group(pid: int) -> None:
+    """Give what was killed a moment to leave its ports; a zombie that nobody collects has left them."""
+    deadline = time.monotonic() + LINGER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(pid, 0)
+        except ProcessLookupError:
+            return
+        pause(PAUSE_SECONDS)
 
 
 def _build(command: Command) -> str:

@@ -14,7 +14,7 @@ begun=$SECONDS
 export PATH="$PWD/.venv/bin:$PATH"
 procos up --detach
 procos deploy
-procos run ai_query_process --var "user_query=$question"
+procos run ai_query_process --var "user_query=$question" --var max_tokens=80 --result ai_response
 cat >&2 <<END
 
 Answered in $((SECONDS - begun)) s, after $installed s of installing and building (nothing of it is needed again).

@@ -41,9 +41,17 @@ progress = Console(stderr=True, highlight=False)
 @click.option("--vars-file", type=click.Path(path_type=Path), help="A file with a JSON object of variables.")
 @click.option("--business-key", help="The business key of the new instance.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=300.0, show_default=True, help="Seconds to wait.")
+@click.option("--result", "wanted", metavar="NAME", help="Print this variable of the result alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def run(
-    key: str, pairs: tuple[str, ...], vars_file: Path | None, business_key: str | None, timeout: float, *, as_json: bool
+    *,
+    key: str,
+    pairs: tuple[str, ...],
+    vars_file: Path | None,
+    business_key: str | None,
+    timeout: float,
+    wanted: str | None,
+    as_json: bool,
 ) -> None:
     """Start the process KEY, show each step live, and print its result variables."""
     chosen = settings()
@@ -57,7 +65,10 @@ def run(
     last = _follow(watch, timeout)
     result = processes.variables(instance_id)
     outcome = _outcome(last, result)
-    click.echo(json.dumps(outcome, indent=2, ensure_ascii=False, default=str)) if as_json else _print(outcome)
+    if as_json:
+        click.echo(json.dumps(outcome, indent=2, ensure_ascii=False, default=str))
+    else:
+        _print(outcome, wanted)
     sys.exit(_exit_code(outcome))
 
 
@@ -126,12 +137,20 @@ def _step(view: StepView) -> dict[str, object]:
     }
 
 
-def _print(outcome: Mapping[str, object]) -> None:
+def _print(outcome: Mapping[str, object], wanted: str | None) -> None:
     variables: Mapping[str, object] = outcome["variables"]  # type: ignore[assignment]  # built above
     progress.print(_headline(outcome))
-    for name, value in variables.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        click.echo(f"{name}: {text}")
+    if wanted is None:
+        for name, value in variables.items():
+            click.echo(f"{name}: {_as_text(value)}")
+    elif wanted in variables:
+        click.echo(_as_text(variables[wanted]))
+    else:
+        click.echo(f"no variable {wanted!r} in the result; there are: {', '.join(variables)}", err=True)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _headline(outcome: Mapping[str, object]) -> str:

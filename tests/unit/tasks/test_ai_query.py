@@ -18,10 +18,9 @@ from tasks.ai.providers import provider_named
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import ProviderServer
-
     from procos.settings import Settings
     from tasks.context import TaskContext
+    from tests.unit.tasks.conftest import ProviderServer
 
 QUESTION = "What is six times seven?"
 

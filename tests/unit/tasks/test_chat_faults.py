@@ -15,10 +15,9 @@ from tasks.ai.chat_faults import DEFAULT_PATIENCE, MOST_PATIENCE, retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import ProviderServer
-
     from procos.settings import Settings
     from tasks.context import TaskContext
+    from tests.unit.tasks.conftest import ProviderServer
 
 QUERY = AiQueryInput(user_query="why?", provider="openai")
 

@@ -15,9 +15,8 @@ from tasks.ai.providers import provider_named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import ProviderServer
-
     from tasks.context import TaskContext
+    from tests.unit.tasks.conftest import ProviderServer
 
 CLOSED = "http://127.0.0.1:9"
 QUESTION = ProviderSelectionInput(user_query="why?")
