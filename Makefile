@@ -13,7 +13,8 @@ help: ## list the commands
 demo: ## from nothing to an answered question; leaves the stack up
 	@deploy/dev/demo.sh
 
-test: prerequisites .venv/.complete ## all checks and all tests
+test: .venv/.complete ## all checks and all tests, everything they need installed first
+	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
 	@$(MAKE) --no-print-directory check
 	pytest tests
 

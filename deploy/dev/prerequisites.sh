@@ -2,6 +2,7 @@
 # Installs what the local stack needs from the system and does not find: a JDK, Maven, RabbitMQ and Redis.
 #
 #   prerequisites.sh            say what is missing, and install it from the packages of Debian or Ubuntu
+#   prerequisites.sh --tests    also what the tests need: npm, and ip to make a second host
 #   prerequisites.sh --check    only say so
 #
 # Exit 0: all is there. 1: the installation failed. 2: wrong usage. 3: something is missing and may not be installed
@@ -15,14 +16,17 @@ readonly POLICY=/usr/sbin/policy-rc.d
 
 missing=()
 as_root=()
+for_tests=no
 
 main() {
   local check_only=no
-  case "${1:-}" in
-    "") ;;
-    --check) check_only=yes ;;
-    *) say "usage: prerequisites.sh [--check]"; exit 2 ;;
-  esac
+  for option in "$@"; do
+    case $option in
+      --check) check_only=yes ;;
+      --tests) for_tests=yes ;;
+      *) say "usage: prerequisites.sh [--check] [--tests]"; exit 2 ;;
+    esac
+  done
   find_missing
   if ((${#missing[@]} == 0)); then
     say "prerequisites: all there"
@@ -43,6 +47,9 @@ find_missing() {
   command -v mvn >/dev/null || missing+=(maven)
   has_server rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server || missing+=(rabbitmq-server)
   has_server redis-server /usr/bin/redis-server || missing+=(redis-server)
+  [[ $for_tests == yes ]] || return 0
+  command -v npm >/dev/null || missing+=(npm)
+  has_server ip /usr/sbin/ip || missing+=(iproute2)
 }
 
 has_jdk() {
