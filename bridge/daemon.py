@@ -29,14 +29,29 @@ from procos.logs import get_logger
 from procos.routes import by_queue, routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from celery import Celery
+
+    from procos.domain.external_task import Topic
+    from procos.routes import Route
     from procos.settings import Settings
 
 STARTUP_RETRY_SECONDS = 2.0
 POLLER_STOP_SECONDS = 3.0
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What every part is made of."""
+
+    settings: Settings
+    engine: HttpEngine
+    ledger: Ledger
+    app: Celery
+    stop: threading.Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,53 +78,68 @@ def run_bridge(settings: Settings) -> None:
     ledger = Ledger(settings.redis)
     if not (_await("engine", lambda: _greet(engine), stop) and _await("redis", ledger.ping, stop)):
         return
-    parts = _wire(settings, engine, ledger, stop)
+    app = make_app(settings, with_results=False)
+    parts = _wire(_Shared(settings=settings, engine=engine, ledger=ledger, app=app, stop=stop))
     threads = _start(parts, stop, settings)
     log.info("bridge.ready", replica=settings.bridge.replica_id, queues=[poller.queue for poller in parts.pollers])
     stop.wait()
     _stop(parts, threads, settings)
 
 
-def _wire(settings: Settings, engine: HttpEngine, ledger: Ledger, stop: threading.Event) -> _Parts:
-    app = make_app(settings, with_results=False)
-    lease = timedelta(seconds=settings.bridge.lock_duration)
-    table = routes()
-
-    def dispatcher(queue: str) -> Dispatcher:
-        publisher = CeleryPublisher(app, confirm_timeout=settings.broker.confirm_timeout)
-        return Dispatcher(engine, ledger, publisher, table, queue=queue, lease=lease, stop=stop)
-
-    def holder(queue: str) -> str:
-        name = f"{settings.bridge.replica_id}/{queue}"
-        ledger.register_holder(name)
-        return name
-
-    pollers = tuple(
-        Poller(
-            engine,
-            ledger,
-            dispatcher(queue),
-            served,
-            holder=holder(queue),
-            queue=queue,
-            capacity=settings.bridge.capacity,
-            lock_duration=lease,
-            wait=timedelta(seconds=settings.bridge.poll_timeout),
-        )
-        for queue, served in by_queue().items()
-    )
-    reporter = Reporter(engine, ledger, table, stop=stop)
+def _wire(shared: _Shared) -> _Parts:
+    settings, ledger = shared.settings, shared.ledger
+    pollers = tuple(_poller(shared, queue, served) for queue, served in by_queue().items())
+    reporter = Reporter(shared.engine, ledger, routes(), stop=shared.stop)
     return _Parts(
         pollers=pollers,
         retries=Retries(ledger, pollers),
-        lease_keeper=LeaseKeeper(engine, ledger, by_queue()),
+        lease_keeper=LeaseKeeper(shared.engine, ledger, by_queue()),
         callbacks=Callbacks(
             reporter, ledger, settings.broker, completers=settings.bridge.completers, queues=by_queue()
         ),
-        unserved=UnservedTopics(engine, engine.open_topics, dispatcher("unserved"), table, holder=holder("unserved"))
-        if settings.bridge.unknown_topics == "fail"
-        else None,
+        unserved=_unserved(shared) if settings.bridge.unknown_topics == "fail" else None,
     )
+
+
+def _poller(shared: _Shared, queue: str, served: Mapping[Topic, Route]) -> Poller:
+    bridge = shared.settings.bridge
+    return Poller(
+        shared.engine,
+        shared.ledger,
+        _dispatcher(shared, queue),
+        served,
+        holder=_holder(shared, queue),
+        queue=queue,
+        capacity=bridge.capacity,
+        lock_duration=timedelta(seconds=bridge.lock_duration),
+        wait=timedelta(seconds=bridge.poll_timeout),
+    )
+
+
+def _unserved(shared: _Shared) -> UnservedTopics:
+    name = "unserved"
+    dispatcher, holder = _dispatcher(shared, name), _holder(shared, name)
+    return UnservedTopics(shared.engine, shared.engine.open_topics, dispatcher, routes(), holder=holder)
+
+
+def _dispatcher(shared: _Shared, queue: str) -> Dispatcher:
+    return Dispatcher(
+        shared.engine,
+        shared.ledger,
+        CeleryPublisher(shared.app, confirm_timeout=shared.settings.broker.confirm_timeout),
+        routes(),
+        queue=queue,
+        lease=timedelta(seconds=shared.settings.bridge.lock_duration),
+        largest_input=shared.settings.bridge.largest_input,
+        stop=shared.stop,
+    )
+
+
+def _holder(shared: _Shared, queue: str) -> str:
+    """Name the worker id of a queue's poller, and let the other replicas know it for one of ours."""
+    name = f"{shared.settings.bridge.replica_id}/{queue}"
+    shared.ledger.register_holder(name)
+    return name
 
 
 def _start(parts: _Parts, stop: threading.Event, settings: Settings) -> list[threading.Thread]:

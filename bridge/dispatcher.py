@@ -15,7 +15,7 @@ from bridge.ledger import Reservation
 from bridge.publisher import Publication, Receipt
 from procos.domain.dispatch import Dispatch, DispatchRef
 from procos.domain.errors import EngineError, ProcosError, UnknownTopicError, UnreachableError, VariableError
-from procos.domain.variables import from_engine, is_carried
+from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
@@ -44,11 +44,12 @@ class Dispatcher:
         *,
         queue: str,
         lease: timedelta,
+        largest_input: int = LARGEST_TOGETHER,
         stop: threading.Event,
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
-        self._stop = stop
+        self._largest_input, self._stop = largest_input, stop
         self._turn = threading.Lock()
 
     def dispatch(self, fetched: Sequence[ExternalTask]) -> None:
@@ -64,7 +65,7 @@ class Dispatcher:
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
-            return Publication(dispatch=dispatch_of(task, route), route=route)
+            return Publication(dispatch=dispatch_of(task, route, largest=self._largest_input), route=route)
         except (UnknownTopicError, VariableError) as error:
             self._refuse(task, error)
             return None
@@ -135,15 +136,17 @@ class Dispatcher:
             log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
 
 
-def dispatch_of(task: ExternalTask, route: Route) -> Dispatch:
-    """Turn a fetched external task into its dispatch.
+def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGETHER) -> Dispatch:
+    """Turn a fetched external task into its dispatch, with variables of at most `largest` bytes.
 
     Raises:
-        VariableError: a variable the route names cannot be carried, or one does not hold what its type says.
+        VariableError: a variable the route names cannot be carried, one does not hold what its type says, or there
+            is too much of them.
     """
     if task.lease is None:
         raise VariableError("lockExpirationTime", "missing in a fetched external task")
     wanted = {name: typed for name, typed in task.variables.items() if route.variables is not None or is_carried(typed)}
+    check_size(wanted, largest=largest)
     return Dispatch(
         ref=DispatchRef(
             external_task_id=task.id,

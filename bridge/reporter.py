@@ -60,7 +60,7 @@ class Verdict(StrEnum):
     FOREIGN = "foreign"
 
 
-ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE}
+ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE, Verdict.FOREIGN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,8 @@ redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[4], ARGV[1], cjson.encode({outcome = ARGV[2], activity = ARGV[4], topic = ARGV[5],
-  queue = ARGV[6], worker = found[1], published_at = tonumber(found[2] or 0), started_at = tonumber(found[3] or 0),
+  queue = ARGV[6], worker = found[1] or nil, published_at = tonumber(found[2] or 0),
+  started_at = tonumber(found[3] or 0),
   starts = tonumber(found[4] or 0), reserved_at = tonumber(found[5] or 0), ended_at = now}))
 redis.call('EXPIRE', KEYS[4], ARGV[3])
 return 1

@@ -14,13 +14,14 @@ import socket
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from procos.domain.addresses import has_scheme, rest_root, web_address
 from procos.domain.errors import SettingsError
+from procos.domain.variables import LARGEST_TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,39 +46,11 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _rest_root(url: str) -> str:
-    """Complete an engine address: without a path it gets `/engine-rest`, where Camunda 7 serves its REST API."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("expected an http:// or https:// address, such as http://localhost:8080/engine-rest")
-    if parts.username or parts.password:
-        raise ValueError("credentials go into PROCOS_ENGINE_USER and PROCOS_ENGINE_PASSWORD, not into the address")
-    _ = parts.port  # raises ValueError for what is no port
-    return url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/engine-rest"
-
-
-def _web_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("expected an http:// or https:// address")
-    _ = parts.port  # raises ValueError for what is no port
-    return url.rstrip("/")
-
-
 def _printable(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if not (text.isascii() and text.isprintable()):
         raise ValueError("expected printable ASCII characters only, as an HTTP header can carry")
     return secret
-
-
-def _scheme(*allowed: str) -> AfterValidator:
-    def check(url: str) -> str:
-        if urlsplit(url).scheme not in allowed:
-            raise ValueError(f"expected an address that begins with {' or '.join(f'{a}://' for a in allowed)}")
-        return url
-
-    return AfterValidator(check)
 
 
 class _Section(BaseModel):
@@ -87,7 +60,7 @@ class _Section(BaseModel):
 class EngineSettings(_Section):
     """Where the engine is and how to log in; the `db_`, `port` and `jar` fields serve an engine started here."""
 
-    url: Annotated[str, AfterValidator(_rest_root)] = "http://127.0.0.1:8080/engine-rest"
+    url: Annotated[str, AfterValidator(rest_root)] = "http://127.0.0.1:8080/engine-rest"
     user: str | None = None
     password: SecretStr | None = None
     token: SecretStr | None = Field(None, description="A bearer token, instead of user and password.")
@@ -105,7 +78,7 @@ class EngineSettings(_Section):
 class BrokerSettings(_Section):
     """Where the Celery queues are; RabbitMQ, or Redis/Valkey with its weaker guarantees."""
 
-    url: Annotated[str, _scheme("amqp", "amqps", "redis", "rediss")] = Field(
+    url: Annotated[str, AfterValidator(has_scheme("amqp", "amqps", "redis", "rediss"))] = Field(
         "amqp://guest:guest@127.0.0.1:5672//", repr=False
     )
     confirm_timeout: float = Field(10.0, gt=0, description="Seconds to wait for RabbitMQ to confirm a batch.")
@@ -114,7 +87,9 @@ class BrokerSettings(_Section):
 class RedisSettings(_Section):
     """Where ledger and results are kept."""
 
-    url: Annotated[str, _scheme("redis", "rediss", "unix")] = Field("redis://127.0.0.1:6379/0", repr=False)
+    url: Annotated[str, AfterValidator(has_scheme("redis", "rediss", "unix"))] = Field(
+        "redis://127.0.0.1:6379/0", repr=False
+    )
     timeout: float = Field(5.0, gt=0, description="Seconds a command of the bridge may take.")
 
 
@@ -130,6 +105,9 @@ class BridgeSettings(_Section):
     poll_timeout: float = Field(10.0, ge=0, le=1800, description="Seconds a fetch waits at the engine for work.")
     lock_duration: float = Field(300.0, ge=5, description="Seconds of a lock where the route does not say.")
     completers: int = Field(8, ge=1, le=64, description="Calls to the engine that report outcomes at the same time.")
+    largest_input: int = Field(
+        LARGEST_TOGETHER, ge=1024, description="Bytes the variables of one step may have together."
+    )
     unknown_topics: Literal["fail", "leave"] = Field(
         "fail", description="External tasks of topics without a route: make an incident, or leave them to others."
     )
@@ -141,6 +119,7 @@ class WorkerSettings(_Section):
 
     concurrency: int | None = Field(None, ge=1, description="Slots; default 16 threads for ai, 2 processes else.")
     time_limit: float = Field(600.0, gt=0, description="Seconds a task may take where its route does not say.")
+    largest_result: int = Field(LARGEST_TOGETHER, ge=1024, description="Bytes the result of one step may have.")
     events: bool = Field(True, description="Send task events, which Flower needs.")
     soft_shutdown: float = Field(20.0, ge=0, description="Seconds running tasks get when a worker is stopped.")
 
@@ -149,7 +128,7 @@ class OpenaiSettings(_Section):
     """Any OpenAI-compatible server."""
 
     api_key: Annotated[SecretStr, AfterValidator(_printable)] | None = None
-    base_url: Annotated[str, AfterValidator(_web_address)] = "https://api.openai.com/v1"
+    base_url: Annotated[str, AfterValidator(web_address)] = "https://api.openai.com/v1"
     model: str = "gpt-4o-mini"
     timeout: float = Field(60.0, gt=0, description="Seconds one request may take.")
 
@@ -157,7 +136,7 @@ class OpenaiSettings(_Section):
 class OllamaSettings(_Section):
     """An Ollama server; not used unless its address is set."""
 
-    url: Annotated[str, AfterValidator(_web_address)] | None = None
+    url: Annotated[str, AfterValidator(web_address)] | None = None
     model: str = "llama3.2"
     timeout: float = Field(120.0, gt=0, description="Seconds one request may take.")
     health_timeout: float = Field(5.0, gt=0, description="Seconds its health check may take.")
@@ -168,6 +147,7 @@ class FlowerSettings(_Section):
 
     user: str = "procos"
     password: SecretStr | None = None
+    address: str = Field("127.0.0.1", description="The address Flower listens on.")
     port: int = Field(5555, ge=1, le=65535)
 
 

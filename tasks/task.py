@@ -95,7 +95,15 @@ def _run(
     try:
         _check_start(dispatch, task, route, settings)
         context = _context(dispatch, task.request.id, route, settings)
-        outcome = _outcome(lambda: _called(function, model, dispatch, context if takes_context else None))
+        outcome = _outcome(
+            lambda: _called(
+                function,
+                model,
+                dispatch,
+                context if takes_context else None,
+                largest=settings.worker.largest_result,
+            )
+        )
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
             raise TaskFailed(failure_to_json(outcome))
@@ -148,16 +156,21 @@ def _outcome(call: Callable[[], Mapping[str, object]]) -> Outcome:
 
 
 def _called(
-    function: Callable[..., Any], model: type[BaseModel], dispatch: Dispatch, context: TaskContext | None
+    function: Callable[..., Any],
+    model: type[BaseModel],
+    dispatch: Dispatch,
+    context: TaskContext | None,
+    *,
+    largest: int,
 ) -> Mapping[str, object]:
     request = _validated(model, dispatch.variables)
     try:
         returned = function(request) if context is None else function(request, context)
     except BusinessError as error:
-        rules.check(error.variables)
+        rules.check(error.variables, largest=largest)
         raise
     result = _as_variables(returned)
-    rules.check(result)
+    rules.check(result, largest=largest)
     return result
 
 

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("procos.cli.doctor:doctor", "Check settings and services; each finding names its cure."),
     "env": ("procos.cli.environment:env", "Print the running stack's settings for a shell."),
     "bridge": ("procos.cli.parts:bridge", "Run the bridge in the foreground."),
+    "flower": ("procos.cli.parts:flower", "Run Flower in the foreground, behind a login."),
     "worker": ("procos.cli.parts:worker", "Run a Celery worker in the foreground."),
 }
 

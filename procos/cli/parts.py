@@ -1,4 +1,4 @@
-"""`procos bridge` and `procos worker`: run one part in the foreground, as Procfile, images and manifests do."""
+"""`procos bridge`, `worker` and `flower`: run one part in the foreground, as Procfile, images and manifests do."""
 
 from __future__ import annotations
 
@@ -28,3 +28,19 @@ def worker(arguments: tuple[str, ...]) -> None:
 
     command = [sys.executable, "-m", "celery", "-A", "procos.app", "worker", *arguments]
     os.execve(sys.executable, command, dict(environment()))  # noqa: S606  # no shell, our own interpreter
+
+
+@click.command()
+def flower() -> None:
+    """Run Flower in the foreground, behind a login and read-only."""
+    from procos.cli.environment import environment, settings
+    from procos.kernel.parts.flower import COMMAND, PASSWORD, flower_environment
+    from procos.kernel.state import StackFolder
+
+    chosen = settings()
+    folder = StackFolder(chosen.state_directory)
+    folder.create()
+    options = flower_environment(chosen.flower, port=chosen.flower.port, folder=folder)
+    where = "PROCOS_FLOWER_PASSWORD" if chosen.flower.password else folder.secret_file(PASSWORD)
+    click.echo(f"Flower: user {chosen.flower.user}, password in {where}", err=True)
+    os.execve(sys.executable, list(COMMAND), {**environment(), **options})  # noqa: S606  # the same

@@ -26,6 +26,8 @@ INT64 = 2**63
 LONGEST_STRING = 4000
 """Characters (UTF-16 units, as Java counts) that fit the engine's text column."""
 LONGEST_NAME = 255
+LARGEST_TOGETHER = 8 * 1024 * 1024
+"""Bytes of variables in one message; RabbitMQ 4 refuses messages over 16 MiB."""
 LARGEST_NUMBER = 10 ** (LONGEST_STRING - 1)
 CODEC_MARKER = {"__type__", "__value__"}
 """An object of these keys alone is a marker of the task queue's codec: it would not arrive as what it is."""
@@ -98,14 +100,29 @@ def is_carried(typed: TypedValue) -> bool:
     return typed.type not in {"File", "Bytes"}
 
 
-def check(variables: Mapping[str, object]) -> None:
-    """Make sure that every value can become an engine variable.
+def check(variables: Mapping[str, object], *, largest: int = LARGEST_TOGETHER) -> None:
+    """Make sure that every value can become an engine variable, and that together they have at most `largest` bytes.
 
     Raises:
-        VariableError: for the first that cannot.
+        VariableError: for the first that cannot, or the largest of too many bytes.
     """
-    for name, value in variables.items():
-        to_engine(name, value)
+    check_size({name: to_engine(name, value) for name, value in variables.items()}, largest=largest)
+
+
+def check_size(variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TOGETHER) -> None:
+    """Make sure that the variables fit a message: brokers refuse large ones, and close the connection over them.
+
+    Raises:
+        VariableError: they have more than `largest` bytes together; names the largest.
+    """
+    sizes = {
+        name: len(typed.value.encode(errors="surrogatepass"))
+        for name, typed in variables.items()
+        if isinstance(typed.value, str)
+    }
+    if (total := sum(sizes.values())) > largest:
+        name = max(sizes, key=lambda name: sizes[name])
+        raise VariableError(name, f"{sizes[name]} bytes, {total} with the others; at most {largest} are carried")
 
 
 def format_date(name: str, value: datetime) -> str:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from procos.engine.transport import Transport
 
 
+OLDEST_FIRST = [{"sortBy": "createTime", "sortOrder": "asc"}]
+"""Among equal priorities; engines before 7.21 ignore it and answer in any order."""
+
+
 class HttpEngine:
     """The `Engine` protocol over REST; may be shared by threads."""
 
@@ -62,6 +66,7 @@ class HttpEngine:
             "workerId": holder,
             "maxTasks": max_tasks,
             "usePriority": True,
+            "sorting": OLDEST_FIRST,
             "topics": [topic_to_json(subscription) for subscription in subscriptions],
         }
         if wait:

@@ -15,6 +15,7 @@ from procos.domain.errors import SettingsError, UsageError
 from procos.kernel.part import Name
 from procos.kernel.parts import broker, engine, model, programs, redis
 from procos.kernel.parts.environment import own_environment
+from procos.kernel.parts.flower import flower_part, missing_for_flower
 from procos.settings import load_settings
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _programs(
     if Name.WORKER_GENERIC in names:
         yield programs.generic_worker(around)
     if Name.FLOWER in names:
-        yield programs.flower_part(around, folder=folder, ports=ports)
+        yield flower_part(around, folder=folder, ports=ports)
 
 
 def _missing(settings: Settings, names: Sequence[Name]) -> Iterator[str]:
@@ -169,7 +170,7 @@ def _missing(settings: Settings, names: Sequence[Name]) -> Iterator[str]:
     if _is_started(settings, names, Name.MODEL):
         yield from model.missing_for_model()
     if Name.FLOWER in names:
-        yield from programs.missing_for_flower()
+        yield from missing_for_flower()
 
 
 def _needs_valkey(settings: Settings, names: Sequence[Name]) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
+PASSWORD = "a password for Flower"
 PARTS = ("bridge", "ai", "generic", "flower")
 
 
@@ -31,8 +32,8 @@ def honcho(
     environment = {
         **services.environment,
         **services.settings,
-        "FLOWER_PORT": str(free_port),
-        "FLOWER_BASIC_AUTH": "someone:secret",
+        "PROCOS_FLOWER_PORT": str(free_port),
+        "PROCOS_FLOWER_PASSWORD": PASSWORD,
     }
     environment.pop("PROCOS_STATE_DIRECTORY")
     log = tmp_path_factory.mktemp("honcho") / "log"

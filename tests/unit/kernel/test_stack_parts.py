@@ -12,6 +12,7 @@ from procos.domain.errors import SettingsError
 from procos.kernel.part import Name
 from procos.kernel.parts import engine, programs, rabbitmq, redis
 from procos.kernel.parts.environment import own_environment, service_environment
+from procos.kernel.parts.flower import flower_part
 from procos.kernel.ports import Ports
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class TestEngine:
 class TestFlower:
     def flower(self, settings: Any, folder: StackFolder) -> Any:
         around = programs.Surroundings(provided={}, settings=settings, directory=folder.root)
-        return programs.flower_part(around, folder=folder, ports=Ports())
+        return flower_part(around, folder=folder, ports=Ports())
 
     def test_lets_nobody_in_without_a_login_and_changes_nothing(self, settings: Any, folder: StackFolder) -> None:
         part = self.flower(settings(), folder)

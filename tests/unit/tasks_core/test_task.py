@@ -249,13 +249,14 @@ class TestProcessTask:
         def ask(question: Question) -> None:
             """Do nothing."""
 
-        before = app.tasks.get("procos.ai_query")
+        before = app.tasks.pop("procos.ai_query", None)
         try:
             assert process_task(topic="ai_query")(ask) is ask
             assert "procos.ai_query" in app.tasks
         finally:
-            if before is None:
-                app.tasks.pop("procos.ai_query", None)
+            app.tasks.pop("procos.ai_query", None)
+            if before is not None:
+                app.tasks["procos.ai_query"] = before
 
     @pytest.mark.parametrize("function", [lambda: None, lambda question: None])  # noqa: ARG005  # never called
     def test_refuses_a_function_without_a_model(self, function: Callable[..., Any]) -> None:
