@@ -31,8 +31,6 @@ from procos.routes import by_queue, routes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from celery import Celery
-
     from procos.domain.external_task import Topic
     from procos.routes import Route
     from procos.settings import Settings
@@ -50,7 +48,7 @@ class _Shared:
     settings: Settings
     engine: HttpEngine
     ledger: Ledger
-    app: Celery
+    new_publisher: Callable[[], CeleryPublisher]
     stop: threading.Event
 
 
@@ -79,7 +77,8 @@ def run_bridge(settings: Settings) -> None:
     if not (_await("engine", lambda: _greet(engine), stop) and _await("redis", ledger.ping, stop)):
         return
     app = make_app(settings, with_results=False)
-    parts = _wire(_Shared(settings=settings, engine=engine, ledger=ledger, app=app, stop=stop))
+    publisher = partial(CeleryPublisher, app, confirm_timeout=settings.broker.confirm_timeout)
+    parts = _wire(_Shared(settings=settings, engine=engine, ledger=ledger, new_publisher=publisher, stop=stop))
     threads = _start(parts, stop, settings)
     log.info("bridge.ready", replica=settings.bridge.replica_id, queues=[poller.queue for poller in parts.pollers])
     stop.wait()
@@ -126,7 +125,7 @@ def _dispatcher(shared: _Shared, queue: str) -> Dispatcher:
     return Dispatcher(
         shared.engine,
         shared.ledger,
-        CeleryPublisher(shared.app, confirm_timeout=shared.settings.broker.confirm_timeout),
+        shared.new_publisher(),
         routes(),
         queue=queue,
         lease=timedelta(seconds=shared.settings.bridge.lock_duration),
