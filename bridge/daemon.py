@@ -22,7 +22,7 @@ from bridge.publisher import CeleryPublisher
 from bridge.reporter import Reporter
 from bridge.unserved import UnservedTopics
 from procos.app import make_app
-from procos.domain.errors import EngineError, UnreachableError
+from procos.domain.errors import EngineBusyError, EngineError, UnreachableError
 from procos.engine.http import HttpEngine
 from procos.engine.transport import Transport
 from procos.logs import get_logger
@@ -77,7 +77,12 @@ def run_bridge(settings: Settings) -> None:
     if not (_await("engine", lambda: _greet(engine), stop) and _await("redis", ledger.ping, stop)):
         return
     app = make_app(settings, with_results=False)
-    publisher = partial(CeleryPublisher, app, confirm_timeout=settings.broker.confirm_timeout)
+    publisher = partial(
+        CeleryPublisher,
+        app,
+        confirm_timeout=settings.broker.confirm_timeout,
+        time_limit=timedelta(seconds=settings.worker.time_limit),
+    )
     parts = _wire(_Shared(settings=settings, engine=engine, ledger=ledger, new_publisher=publisher, stop=stop))
     threads = _start(parts, stop, settings)
     log.info("bridge.ready", replica=settings.bridge.replica_id, queues=[poller.queue for poller in parts.pollers])
@@ -180,7 +185,7 @@ def _await(part: str, check: Callable[[], None], stop: threading.Event) -> bool:
     while not stop.is_set():
         try:
             check()
-        except UnreachableError as error:
+        except (UnreachableError, EngineBusyError) as error:
             log.warning(f"{part}.unreachable", reason=str(error))  # noqa: G004  # one of two static names
             stop.wait(STARTUP_RETRY_SECONDS)
         else:

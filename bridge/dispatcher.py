@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from bridge.ledger import Reservation
 from bridge.publisher import Publication, Receipt
 from procos.domain.dispatch import Dispatch, DispatchRef
-from procos.domain.errors import EngineError, ProcosError, UnknownTopicError, UnreachableError, VariableError
+from procos.domain.errors import (
+    EngineError,
+    ProcosError,
+    PublishRefusedError,
+    UnknownTopicError,
+    UnreachableError,
+    VariableError,
+)
 from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
 from procos.logs import get_logger
 
@@ -57,6 +64,7 @@ class Dispatcher:
 
         Raises:
             LedgerUnreachableError: nothing was published; the locks run out and the engine offers them again.
+            PublishRefusedError: the broker has no place; what it refused is unlocked.
         """
         with self._turn:
             publications = [p for task in fetched if (p := self._prepared(task))]
@@ -92,17 +100,18 @@ class Dispatcher:
 
     def _publish(self, publications: Sequence[Publication]) -> None:
         waits = iter(REPUBLISH_SECONDS)
+        refused: list[Publication] = []
         while publications:
             receipts = self._publisher.publish(publications)
             by_receipt = _grouped(publications, receipts)
             self._note_published(by_receipt[Receipt.CONFIRMED])
-            for refused in by_receipt[Receipt.REFUSED]:
-                self._give_back(refused)
+            refused += by_receipt[Receipt.REFUSED]
             publications = by_receipt[Receipt.UNKNOWN]
             if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
                 # Still reserved: never extended, so the engine offers them again and they are published then.
                 log.warning("dispatcher.stopped_unpublished", count=len(publications), queue=self._queue)
-                return
+                break
+        self._give_back(refused)
 
     def _note_published(self, publications: Sequence[Publication]) -> None:
         if not publications:
@@ -118,14 +127,21 @@ class Dispatcher:
                 process_instance_id=ref.process_instance_id,
             )
 
-    def _give_back(self, publication: Publication) -> None:
-        ref = publication.dispatch.ref
-        log.error("external_task.publish_refused", external_task_id=ref.external_task_id, queue=self._queue)
-        self._ledger.forget(ref, self._queue)
-        try:
-            self._engine.unlock(ref.external_task_id)
-        except (EngineError, UnreachableError) as error:
-            log.warning("external_task.unlock_failed", external_task_id=ref.external_task_id, reason=str(error))
+    def _give_back(self, publications: Sequence[Publication]) -> None:
+        """Unlock what the broker has no place for.
+
+        Raises:
+            PublishRefusedError: there was something, so that the poller pauses.
+        """
+        for publication in publications:
+            ref = publication.dispatch.ref
+            self._ledger.forget(ref.external_task_id, ref.token, self._queue)
+            try:
+                self._engine.unlock(ref.external_task_id)
+            except (EngineError, UnreachableError) as error:
+                log.warning("external_task.unlock_failed", external_task_id=ref.external_task_id, reason=str(error))
+        if publications:
+            raise PublishRefusedError(self._queue, len(publications))
 
     def _refuse(self, task: ExternalTask, error: ProcosError) -> None:
         log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))

@@ -51,17 +51,23 @@ class LeaseKeeper:
     def _keep(self, lease: HeldLease, queue: str) -> None:
         if not lease.known:
             self._ledger.drop_lease(lease.external_task_id, queue)
-        if not lease.extendable:
             return
         try:
-            self._extend(lease)
+            self._look_after(lease)
         except TaskGoneError:
             log.info("lease.step_gone", external_task_id=lease.external_task_id)
-            self._ledger.drop_lease(lease.external_task_id, queue)
+            self._ledger.forget(lease.external_task_id, lease.token, queue)
         except EngineError as error:
             log.warning("lease.not_extended", external_task_id=lease.external_task_id, reason=str(error))
         else:
             self._ledger.mark_extended(lease, queue)
+
+    def _look_after(self, lease: HeldLease) -> None:
+        """Extend a published dispatch; one that is only reserved must run out, but its step may be gone."""
+        if lease.extendable:
+            self._extend(lease)
+        else:
+            self._engine.find(lease.external_task_id)
 
     def _extend(self, lease: HeldLease) -> None:
         duration = timedelta(milliseconds=lease.milliseconds)

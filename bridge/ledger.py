@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from procos import ledger_keys as keys
+from procos.domain.addresses import without_secrets
 from procos.domain.errors import LedgerUnreachableError
 from procos.domain.external_task import ExternalTaskId, Token
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from procos.domain.dispatch import DispatchRef
     from procos.settings import RedisSettings
 
-CLAIM_MILLISECONDS = 10_000
+CLAIM_MILLISECONDS = 3_000
 
 
 class Reservation(StrEnum):
@@ -70,7 +71,7 @@ class Ledger:
     """The entries in Redis; may be shared by threads."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self.address = settings.url.rpartition("@")[2]
+        self.address = without_secrets(settings.url)
         self._redis = redis.Redis.from_url(
             settings.url,
             socket_timeout=settings.timeout,
@@ -107,6 +108,7 @@ class Ledger:
                     args=[
                         ref.external_task_id, ref.token, ref.holder, milliseconds,
                         ref.topic, queue, ref.process_instance_id, ref.activity_id,
+                        "" if ref.retries is None else ref.retries,
                     ],
                     client=pipeline,
                 )  # fmt: skip
@@ -120,12 +122,10 @@ class Ledger:
                 self._published(keys=[keys.entry(ref.external_task_id)], args=[ref.token], client=pipeline)
             pipeline.execute()
 
-    def forget(self, ref: DispatchRef, queue: str) -> None:
-        """Remove the entry of a dispatch that was never published, if it is still this one."""
+    def forget(self, external_task_id: ExternalTaskId, token: Token, queue: str) -> None:
+        """Remove the entry of a dispatch that was never published or whose step is gone, if it is still this one."""
         with self._reachable():
-            self._forget(
-                keys=[keys.entry(ref.external_task_id), keys.leases(queue)], args=[ref.external_task_id, ref.token]
-            )
+            self._forget(keys=[keys.entry(external_task_id), keys.leases(queue)], args=[external_task_id, token])
 
     def claim_report(self, ref: DispatchRef, queue: str) -> ReportClaim:
         """Decide whether a failure or postponement of this dispatch counts, and stop extending its lease if so."""
@@ -135,14 +135,18 @@ class Ledger:
             )
         return ReportClaim(answer)
 
-    def back_off(self, ref: DispatchRef, delay: timedelta) -> None:
-        """Note that the engine offers this step again after `delay`."""
+    def back_off(self, ref: DispatchRef, queue: str, delay: timedelta) -> bool:
+        """Note that the engine offers this step again after `delay`.
+
+        Returns whether a poller fetched it already and adopted the dispatch that has just failed: nobody runs it then.
+        """
         milliseconds = round(delay.total_seconds() * 1000)
         with self._reachable():
-            self._back_off(
-                keys=[keys.entry(ref.external_task_id), keys.RETRIES_DUE],
+            fetched_again = self._back_off(
+                keys=[keys.entry(ref.external_task_id), keys.RETRIES_DUE, keys.leases(queue)],
                 args=[ref.external_task_id, ref.token, milliseconds, keys.STEPS_KEPT_SECONDS],
             )
+        return bool(fetched_again)
 
     def close(self, ref: DispatchRef, queue: str, outcome: str) -> None:
         """Remove the entry of a step that ended, and keep a line about it for people."""
@@ -154,6 +158,7 @@ class Ledger:
                 ],
                 args=[
                     ref.external_task_id, outcome, keys.STEPS_KEPT_SECONDS, ref.activity_id, ref.topic, queue,
+                    keys.MOST_STEPS,
                 ],
             )  # fmt: skip
 

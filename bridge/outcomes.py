@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bridge.publisher import COMPLETE, FAIL
 from procos.domain.dispatch import DispatchRef
-from procos.domain.errors import DispatchError
+from procos.domain.errors import DispatchError, NewerVersionError
 from procos.domain.outcome import Failure, Outcome, TaskFailed, failure_from_json, from_envelope
 
 if TYPE_CHECKING:
@@ -42,10 +42,31 @@ def read_callback(message: Any, ledger: Ledger) -> Callback:
     args, kwargs = _body(message)
     ref = DispatchRef.from_json(kwargs.get("dispatch"))
     if name == COMPLETE:
-        return Callback(ref=ref, outcome=from_envelope(args[0]))
+        return Callback(ref=ref, outcome=outcome_in(args[0]))
     if name == FAIL:
-        return Callback(ref=ref, outcome=failure_of(ledger.stored_result(ref.celery_id)))
+        return Callback(ref=ref, outcome=stored_outcome(ledger.stored_result(ref.celery_id)))
     raise DispatchError(f"no callback is called {name!r}")
+
+
+def outcome_in(envelope: object) -> Outcome:
+    """Read what a task returned; what is no envelope is a failure, since its step must not wait for ever.
+
+    Raises:
+        NewerVersionError: the envelope is of a newer version.
+    """
+    try:
+        return from_envelope(envelope)
+    except NewerVersionError:
+        raise
+    except DispatchError as error:
+        return Failure(message=str(error), code="RESULT_UNREADABLE", permanent=True)
+
+
+def stored_outcome(meta: Mapping[str, Any] | None) -> Outcome:
+    """Read the outcome from the result Celery stored; a task may have succeeded although its worker was lost after."""
+    if meta and meta.get("status") == "SUCCESS":
+        return outcome_in(meta.get("result"))
+    return failure_of(meta)
 
 
 def failure_of(meta: Mapping[str, Any] | None) -> Failure:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import EngineBusyError, ProcosError, UnreachableError
+from procos.domain.errors import EngineBusyError, ProcosError
 from procos.domain.external_task import Topic
 from procos.engine.protocol import Subscription
 from procos.logs import get_logger
@@ -69,10 +69,11 @@ class Poller:
                 self.turn(stop)
                 failures = 0
             except EngineBusyError as error:
-                log.debug("poller.engine_busy", queue=self.queue, reason=str(error))
-                stop.wait(BACK_OFF_SECONDS[0])
-            except UnreachableError as error:
-                self._pause(error, failures, stop)
+                # Once is how our engine ends a parked poll; again is an engine in trouble.
+                if failures:
+                    self._pause(error, failures, stop)
+                else:
+                    stop.wait(BACK_OFF_SECONDS[0])
                 failures += 1
             except Exception as error:  # the loop outlives everything: a poller that ends is a queue that stops
                 if not isinstance(error, ProcosError):

@@ -13,10 +13,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from procos.logs import get_logger
-from procos.queues import EXCHANGE, Queue
+from procos.queues import EXCHANGE, Queue, declare
+from procos.routes import by_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     import kombu
     from celery import Celery
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 COMPLETE, FAIL = "procos.complete", "procos.fail"
 """Names no worker has registered, so that Celery queues them as messages instead of calling them."""
+
+LAST_WORDS_SECONDS = 10
+"""Between the limit a task can catch and the one that kills its process; threads know neither."""
 
 log = get_logger(__name__)
 
@@ -56,9 +61,10 @@ class Publisher(Protocol):
 class CeleryPublisher:
     """Publishes with Celery's `send_task`, so that any Celery worker can run what it sends."""
 
-    def __init__(self, app: Celery, *, confirm_timeout: float) -> None:
+    def __init__(self, app: Celery, *, confirm_timeout: float, time_limit: timedelta) -> None:
         self._app = app
         self._timeout = confirm_timeout
+        self._time_limit = time_limit
         self._channel: _ConfirmingChannel | None = None
 
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
@@ -75,7 +81,8 @@ class CeleryPublisher:
         except Exception as error:  # noqa: BLE001  # the same: what was not confirmed is published again
             log.warning("publisher.connection_lost", reason=str(error) or type(error).__name__)
         receipts = [channel.receipts.get(p.dispatch.ref.celery_id, Receipt.UNKNOWN) for p in publications]
-        self._recycle(channel, lost=Receipt.UNKNOWN in receipts)
+        # A fresh connection declares the queues again, which is what a refusal asks for.
+        self._recycle(channel, lost=any(receipt is not Receipt.CONFIRMED for receipt in receipts))
         return receipts
 
     def close(self) -> None:
@@ -93,6 +100,7 @@ class CeleryPublisher:
         dispatch, route = publication.dispatch, publication.route
         ref = dispatch.ref
         reference = {"dispatch": ref.to_json()}
+        seconds = math.ceil((route.time_limit or self._time_limit).total_seconds())
         channel.expect(ref.celery_id)
         self._app.send_task(
             route.task_name,
@@ -103,6 +111,8 @@ class CeleryPublisher:
             mandatory=True,
             retry=False,
             ignore_result=not route.store_result,
+            soft_time_limit=seconds,
+            time_limit=seconds + LAST_WORDS_SECONDS,
             link=_callback(COMPLETE, reference),  # type: ignore[arg-type]  # a signature's own JSON form, as it travels
             link_error=_callback(FAIL, reference),  # type: ignore[arg-type]  # the same
             argsrepr="()",
@@ -123,6 +133,9 @@ class _ConfirmingChannel:
             **_socket_limits(app, timeout),
         }
         self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=math.ceil(timeout))
+        otherwise = declare(self._connection, by_queue())
+        if otherwise:
+            log.warning("topology.declared_otherwise", queues=list(otherwise))
         self._channel: Any = self._connection.channel()
         self.producer = app.amqp.Producer(self._channel, auto_declare=False)
         self._confirms = hasattr(self._channel, "confirm_select")

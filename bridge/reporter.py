@@ -8,7 +8,7 @@ worker ids is reported under that one; a lock nobody holds is taken first.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -43,6 +43,9 @@ REFUSED_TRIES = 3
 """How often a result is offered to an engine that answers 500 for no reason we know, before it becomes an incident."""
 LONGEST_CONFLICT_WAIT = 0.2
 TAKE_OVER = timedelta(seconds=30)
+UNCAUGHT = "ENGINE-13033"
+"""In what the engine says when no boundary event catches a BPMN error."""
+WORDLESS = "the task failed; the engine refused the words it failed with, the bridge's log has them"
 
 log = get_logger(__name__)
 
@@ -57,10 +60,9 @@ class Verdict(StrEnum):
     INCIDENT = "incident"
     GONE = "gone"
     SUPERSEDED = "superseded"
-    FOREIGN = "foreign"
 
 
-ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE, Verdict.FOREIGN}
+ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +87,14 @@ class Reporter:
         Raises:
             EngineUnreachableError, EngineBusyError: nothing is known; report again.
             EngineDeniedError, EngineMisconfiguredError, TaskSuspendedError: report again later.
+            LeaseLostError: a stranger holds the step; report again later, when its lock has run out.
             EngineRejectedError: the engine fails at the step after this one; report again later, with one more try.
             LedgerUnreachableError: a failure cannot be fenced now; report again later.
         """
         verdict = self._told(ref, outcome, tries)
         if verdict in ENDED:
             self._close(ref, verdict)
-        level = log.warning if verdict in {Verdict.INCIDENT, Verdict.FOREIGN} else log.info
+        level = log.warning if verdict is Verdict.INCIDENT else log.info
         level(
             "outcome.reported",
             verdict=verdict.value,
@@ -107,13 +110,11 @@ class Reporter:
                 case Completion():
                     return self._complete(ref, outcome, tries)
                 case BpmnError():
-                    return self._bpmn_error(ref, outcome)
+                    return self._bpmn_error(ref, outcome, tries)
                 case Postponement() | Failure():
-                    return self._try_again(ref, outcome)
+                    return self._try_again(ref, outcome, tries)
         except TaskGoneError:
             return Verdict.GONE
-        except LeaseLostError:
-            return Verdict.FOREIGN
 
     def _complete(self, ref: DispatchRef, completion: Completion, tries: int) -> Verdict:
         try:
@@ -123,12 +124,12 @@ class Reporter:
         except EngineRejectedError as error:
             if _may_pass_later(error) and tries < REFUSED_TRIES:
                 raise
-            return self._incident(ref, f"the engine refused the result: {error}", details=str(error))
+            return self._incident(ref, f"the engine refused the result: {error}", str(error), tries)
         except VariableError as error:
-            return self._incident(ref, f"the result was refused: {error}", details=str(error))
+            return self._incident(ref, f"the result was refused: {error}", str(error), tries)
         return Verdict.COMPLETED
 
-    def _bpmn_error(self, ref: DispatchRef, error: BpmnError) -> Verdict:
+    def _bpmn_error(self, ref: DispatchRef, error: BpmnError, tries: int) -> Verdict:
         try:
             self._under_our_lock(
                 ref,
@@ -137,27 +138,39 @@ class Reporter:
                 ),
             )
         except (EngineRejectedError, VariableError) as refusal:
-            text = f"BPMN error {error.code} was not caught by the model: {error.message}"
-            return self._incident(ref, text, details=f"{text}\n\n{refusal}")
+            what = "was not caught by the model" if UNCAUGHT in str(refusal) else f"was refused ({refusal})"
+            text = f"BPMN error {error.code} {what}: {error.message}"
+            return self._incident(ref, text, f"{text}\n\n{refusal}", tries)
         return Verdict.BPMN_ERROR
 
-    def _try_again(self, ref: DispatchRef, outcome: Failure | Postponement) -> Verdict:
+    def _try_again(self, ref: DispatchRef, outcome: Failure | Postponement, tries: int) -> Verdict:
         claim = self._ledger.claim_report(ref, self._queue(ref))
         if claim is ReportClaim.SUPERSEDED:
             return Verdict.SUPERSEDED
         retry = _retry_of(ref, outcome, self._policy(ref))
         if claim is not ReportClaim.REPORTED:
-            self._fail(ref, retry)
+            self._fail(ref, retry, tries)
         if retry.left == 0:
             return Verdict.INCIDENT
-        self._ledger.back_off(ref, retry.delay)
+        if self._ledger.back_off(ref, self._queue(ref), retry.delay):
+            self._engine.unlock(ref.external_task_id)
         return Verdict.POSTPONED if isinstance(outcome, Postponement) else Verdict.RETRY
 
-    def _incident(self, ref: DispatchRef, message: str, *, details: str) -> Verdict:
-        self._fail(ref, _Retry(message=message, details=details, left=0, delay=timedelta(0)))
+    def _incident(self, ref: DispatchRef, message: str, details: str, tries: int) -> Verdict:
+        self._fail(ref, _Retry(message=message, details=details, left=0, delay=timedelta(0)), tries)
         return Verdict.INCIDENT
 
-    def _fail(self, ref: DispatchRef, retry: _Retry) -> None:
+    def _fail(self, ref: DispatchRef, retry: _Retry, tries: int) -> None:
+        """Report a failed try; one the engine keeps refusing is reported without the words it may stumble over."""
+        try:
+            self._report_failure(ref, retry)
+        except EngineRejectedError as refusal:
+            if tries < REFUSED_TRIES:
+                raise
+            log.warning("outcome.words_refused", external_task_id=ref.external_task_id, reason=str(refusal))
+            self._report_failure(ref, replace(retry, message=WORDLESS, details=WORDLESS))
+
+    def _report_failure(self, ref: DispatchRef, retry: _Retry) -> None:
         self._under_our_lock(
             ref,
             lambda holder: self._engine.fail(
@@ -190,16 +203,18 @@ class Reporter:
         task = self._engine.find(ref.external_task_id)
         if task.suspended:
             raise TaskSuspendedError(f"process instance {ref.process_instance_id} is suspended") from refusal
-        if task.lease is None:
+        if task.lease is None or not self._is_ours(task.lease.holder, ref):
+            # The engine gives a lock that is free or has run out to anybody, and refuses one that has not.
             self._engine.lock(ref.external_task_id, ref.holder, TAKE_OVER)
             return ref.holder
         if task.lease.holder == ref.holder:
             if isinstance(refusal, LeaseLostError):  # nobody's a moment ago, and fetched again by us since
                 return ref.holder
             raise refusal
-        if not self._ledger.is_ours(task.lease.holder):
-            raise LeaseLostError(f"held by {task.lease.holder!r}, which is not a worker id of ours") from refusal
         return task.lease.holder
+
+    def _is_ours(self, holder: str, ref: DispatchRef) -> bool:
+        return holder == ref.holder or self._ledger.is_ours(holder)
 
     def _through_conflicts(self, call: Callable[[], None]) -> None:
         """Repeat a call whose transaction collided with another: parallel branches meet at joins and variables."""

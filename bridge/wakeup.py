@@ -9,7 +9,9 @@ import os
 import selectors
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bridge.link import socket_of
 
 if TYPE_CHECKING:
     import kombu
@@ -33,10 +35,12 @@ class Wakeup:
 
     def wait(self, connection: kombu.Connection, seconds: float) -> None:
         """Deliver what arrives on the connection, until something did, `set` was called, or the time is up."""
-        file = _socket(connection)
+        file = socket_of(connection)
         if file is None:
             self._wait_by_draining(connection, seconds)
             return
+        if _has_read_ahead(connection):
+            _drain(connection)
         with selectors.DefaultSelector() as selector:
             selector.register(self._read, selectors.EVENT_READ)
             selector.register(file, selectors.EVENT_READ)
@@ -58,9 +62,14 @@ class Wakeup:
         return False
 
 
-def _socket(connection: kombu.Connection) -> Any:
-    """Return the socket of an AMQP connection; other transports have several, or none."""
-    return getattr(getattr(connection.connection, "transport", None), "sock", None)
+def _has_read_ahead(connection: kombu.Connection) -> bool:
+    """Whether something waits above the socket, where a selector cannot see it.
+
+    TLS decrypts a whole record at a time, and the broker puts several messages into one.
+    """
+    transport = getattr(connection.connection, "transport", None)
+    pending = getattr(getattr(transport, "sock", None), "pending", None)
+    return bool(getattr(transport, "_read_buffer", b"")) or (pending is not None and pending() > 0)
 
 
 def _drain(connection: kombu.Connection) -> None:

@@ -23,6 +23,8 @@ HOLDERS = "procos:holders"
 RESULT_PREFIX = "celery-task-meta-"
 """Where Celery's Redis backend stores the result of a task, by its Celery id."""
 STEPS_KEPT_SECONDS = 7 * 24 * 3600
+MOST_STEPS = 1000
+"""Steps kept of one process instance: what people look at, not an archive of one that loops for months."""
 
 
 class State(StrEnum):
@@ -58,21 +60,20 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 RESERVE = (
     NOW
     + """
--- KEYS entry, leases, retries_due  ARGV id, token, holder, lease_ms, topic, queue, instance, activity
-local state = redis.call('HGET', KEYS[1], 'state')
+-- KEYS entry, leases, retries_due  ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries
+-- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
+local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries')
+local state, token = found[1], found[2]
 redis.call('ZADD', KEYS[2], now + math.floor(ARGV[4] / 2), ARGV[1])
-if state == 'published' or state == 'started' or state == 'reporting' then
+if state and state ~= 'backing_off' and found[3] == ARGV[9] then
   redis.call('HSET', KEYS[1], 'holder', ARGV[3], 'lease_ms', ARGV[4])
-  return {'adopted', redis.call('HGET', KEYS[1], 'token')}
-end
-if state == 'reserved' then
-  redis.call('HSET', KEYS[1], 'holder', ARGV[3], 'lease_ms', ARGV[4])
-  return {'republish', redis.call('HGET', KEYS[1], 'token')}
+  return {state == 'reserved' and 'republish' or 'adopted', token}
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'reserved', 'token', ARGV[2], 'holder', ARGV[3], 'lease_ms', ARGV[4],
-  'topic', ARGV[5], 'queue', ARGV[6], 'instance', ARGV[7], 'activity', ARGV[8], 'reserved_at', now, 'starts', 0)
+  'topic', ARGV[5], 'queue', ARGV[6], 'instance', ARGV[7], 'activity', ARGV[8], 'retries', ARGV[9],
+  'reserved_at', now, 'starts', 0)
 return {'new', ARGV[2]}
 """
 )
@@ -93,11 +94,16 @@ return 1
 STARTED = (
     NOW
     + """
--- KEYS entry  ARGV token, worker
+-- KEYS entry, result  ARGV token, worker
+-- Returns the number of starts; -1 when a newer dispatch counts, or this one has ended; 0 when nothing is known of it.
 local token = redis.call('HGET', KEYS[1], 'token')
-if not token then return 0 end
-if token ~= ARGV[1] then return -1 end
-redis.call('HSET', KEYS[1], 'state', 'started', 'worker', ARGV[2], 'started_at', now)
+if not token then
+  local result = redis.call('GET', KEYS[2])
+  return result and string.find(result, '"status": "SUCCESS"', 1, true) and -1 or 0
+end
+if tonumber(token) > tonumber(ARGV[1]) then return -1 end
+if token ~= ARGV[1] then redis.call('HSET', KEYS[1], 'starts', 0) end
+redis.call('HSET', KEYS[1], 'state', 'started', 'token', ARGV[1], 'worker', ARGV[2], 'started_at', now)
 return redis.call('HINCRBY', KEYS[1], 'starts', 1)
 """
 )
@@ -117,24 +123,27 @@ return 'claimed'
 BACK_OFF = (
     NOW
     + """
--- KEYS entry, retries_due, steps  ARGV id, token, delay_ms, kept_s, step
+-- KEYS entry, retries_due, leases  ARGV id, token, delay_ms, kept_s
+-- Returns 1 when a poller fetched the step again since the report was claimed: it took the dispatch for one under way.
 local token = redis.call('HGET', KEYS[1], 'token')
 if token and tonumber(token) > tonumber(ARGV[2]) then return 0 end
+local fetched_again = redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'backing_off', 'token', ARGV[2])
 redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3] / 1000) + tonumber(ARGV[4]))
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[1])
-return 1
+return fetched_again
 """
 )
 
 CLOSE = (
     NOW
     + """
--- KEYS entry, leases, retries_due, steps  ARGV id, outcome, kept_s, activity, topic, queue
+-- KEYS entry, leases, retries_due, steps  ARGV id, outcome, kept_s, activity, topic, queue, most_steps
 local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at', 'starts', 'reserved_at')
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
+if redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[7]) then return 1 end
 redis.call('HSET', KEYS[4], ARGV[1], cjson.encode({outcome = ARGV[2], activity = ARGV[4], topic = ARGV[5],
   queue = ARGV[6], worker = found[1] or nil, published_at = tonumber(found[2] or 0),
   started_at = tonumber(found[3] or 0),

@@ -34,7 +34,7 @@ class Model:
     @property
     def name(self) -> str:
         """The deployment's name: the folder's, so that a moved checkout makes no new version."""
-        return self.path.parent.name if self.path.stem == "model" else self.path.stem
+        return self.path.resolve().parent.name if self.path.stem == "model" else self.path.stem
 
 
 def find_models(paths: Iterable[Path]) -> Sequence[Path]:

@@ -30,6 +30,7 @@ DEAD_LETTERS = kombu.Exchange("procos.dead", type="direct", durable=True)
 DELIVERY_LIMIT = 5
 PARKING_MILLISECONDS = 15_000
 CONNECT_TIMEOUT = 5
+PRECONDITION_FAILED = 406
 UNLIMITED_SINCE = 4
 """The major version of RabbitMQ that limits deliveries of a quorum queue to 20 unless told otherwise."""
 
@@ -131,11 +132,27 @@ def topology(names: Iterable[str]) -> Sequence[kombu.Queue]:
     ]
 
 
-def declare(connection: kombu.Connection, names: Iterable[str]) -> None:
-    """Declare the whole topology, so that any part alone works on an empty broker."""
-    with connection.channel() as channel:
-        for queue in topology(names):
-            queue(channel).declare()
+def declare(connection: kombu.Connection, names: Iterable[str]) -> Sequence[str]:
+    """Declare the whole topology, so that any part alone works on an empty broker.
+
+    Returns the queues that are there with other arguments than ours, as after an upgrade of the broker: they are used
+    as they are, and whoever asked should say so.
+    """
+    return [queue.name for queue in topology(names) if not _is_declared(connection, queue)]
+
+
+def _is_declared(connection: kombu.Connection, queue: kombu.Queue) -> bool:
+    channel: Any = connection.channel()
+    try:
+        queue(channel).declare()
+    except connection.channel_errors as error:
+        if getattr(error, "reply_code", None) != PRECONDITION_FAILED:
+            raise
+        return False
+    else:
+        return True
+    finally:
+        channel.close()
 
 
 def depths(settings: BrokerSettings, names: Iterable[str]) -> Mapping[str, QueueDepth]:

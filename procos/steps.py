@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import redis
 
 from procos import ledger_keys as keys
+from procos.domain.addresses import without_secrets
 from procos.domain.errors import LedgerUnreachableError
 from procos.domain.external_task import ExternalTaskId
 
@@ -41,7 +42,7 @@ class Steps:
     """Reads steps."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._address = settings.url.rpartition("@")[2]
+        self._address = without_secrets(settings.url)
         self._redis = redis.Redis.from_url(
             settings.url,
             decode_responses=True,

@@ -1,4 +1,4 @@
-"""The Celery worker's consumer: declares the whole topology first, and leaves out what ProcOS has no use for.
+"""The Celery worker's consumer: declares the whole topology, and leaves out what ProcOS has no use for.
 
 Celery declares 28 delay queues for every broker with quorum queues, so that countdowns work; ProcOS delays through the
 engine's retry timer alone. Without them a worker starts in a second or two and small broker plans are not used up.
@@ -6,15 +6,20 @@ engine's retry timer alone. Without them a worker starts in a second or two and 
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.connection import Connection
+from celery.worker.request import Request as CeleryRequest
 
+from procos.logs import get_logger
 from procos.queues import declare
 from procos.routes import by_queue
 
+log = get_logger(__name__)
+
 DELAYED_DELIVERY = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
-TASKS = "celery.worker.consumer.tasks:Tasks"
 
 
 class Topology(bootsteps.StartStopStep):
@@ -24,8 +29,17 @@ class Topology(bootsteps.StartStopStep):
 
     def start(self, parent: CeleryConsumer) -> None:
         """Declare the queues, the outbox and the dead letters."""
-        if parent.connection:
-            declare(parent.connection, by_queue())
+        otherwise = declare(parent.connection, by_queue()) if parent.connection else ()
+        if otherwise:
+            log.warning("topology.declared_otherwise", queues=list(otherwise))
+
+
+class Request(CeleryRequest):
+    """A task in a worker's hands; shows `celery inspect`, and so Flower, the names of its variables alone."""
+
+    def info(self, safe: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002  # celery's signature
+        """Describe the task without its arguments, which hold the contents of variables."""
+        return super().info(safe=True)
 
 
 class Consumer(CeleryConsumer):

@@ -1,7 +1,8 @@
 """Tells the ledger that a dispatch was started, and learns whether it should be.
 
-A dispatch that was superseded is not run, and one that was started too often is given up: a task that kills its process
-would else come back for ever. Without Redis a task runs uncounted, and the queue's delivery limit is the stop.
+A dispatch that was superseded, or that ended before, is not run, and one that was started too often is given up: a
+task that kills its process would else come back for ever. Without Redis a task runs uncounted, and the queue's
+delivery limit is the stop.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Start(StrEnum):
 def note_start(ref: DispatchRef, worker: str, *, max_starts: int, settings: RedisSettings) -> Start:
     """Write that this worker starts the dispatch, and say whether it should go on."""
     try:
-        started = _script(settings.url)(keys=[keys.entry(ref.external_task_id)], args=[ref.token, worker])
+        started = _script(settings.url)(
+            keys=[keys.entry(ref.external_task_id), keys.RESULT_PREFIX + ref.celery_id], args=[ref.token, worker]
+        )
     except redis.RedisError as error:
         log.warning("start.not_counted", external_task_id=ref.external_task_id, reason=str(error))
         return Start.RUN

@@ -11,6 +11,7 @@ The function itself stays an ordinary function: tests call it directly.
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["TaskContext", "process_task"]
 
 INVALID_INPUT = "INVALID_INPUT"
+REQUEST = "procos.worker:Request"
 LONGEST_TRACEBACK = 8000
 
 Function = TypeVar("Function", bound=Callable[..., "BaseModel | Mapping[str, object] | None"])
@@ -70,7 +72,7 @@ def process_task(*, topic: str) -> Callable[[Function], Function]:
         def run(task: Any, /, **kwargs: object) -> Envelope:
             return _run(function, model, route, takes_context=takes_context, task=task, kwargs=kwargs)
 
-        app.task(name=route.task_name, bind=True, ignore_result=not route.store_result)(run)
+        app.task(name=route.task_name, bind=True, ignore_result=not route.store_result, Request=REQUEST)(run)
         return function
 
     return register
@@ -146,11 +148,13 @@ def _outcome(call: Callable[[], Mapping[str, object]]) -> Outcome:
     """Call the task, and map whatever happens to an outcome."""
     try:
         return Completion(variables=call())
+    except ValidationError as error:  # its own words quote the values
+        return Failure(message=_problems(error), details=_traceback(error), code="ValidationError")
     except Exception as error:  # noqa: BLE001  # the task author's errors are ours to map, whatever they are
         return outcome_of(error, details=_traceback(error))
     except SystemExit as error:
         # In a thread it would leave the message unacknowledged for ever; in a process it is how Celery stops a child.
-        if app.conf.worker_pool != "threads":
+        if threading.current_thread() is threading.main_thread():
             raise
         return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code="SYSTEM_EXIT"))
 
@@ -185,11 +189,15 @@ def _validated(model: type[BaseModel], variables: Mapping[str, object]) -> BaseM
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'input'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise BusinessError(INVALID_INPUT, problems) from error
+        raise BusinessError(INVALID_INPUT, _problems(error)) from error
+
+
+def _problems(error: ValidationError) -> str:
+    """Name each wrong field and what is wrong with it, without its value."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'input'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
 
 
 def _as_variables(returned: object) -> Mapping[str, object]:

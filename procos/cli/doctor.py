@@ -13,6 +13,7 @@ import click
 import redis
 
 from procos.cli.environment import settings
+from procos.domain.addresses import without_secrets
 from procos.domain.errors import ProcosError, UnreachableError
 from procos.engine.http import HttpEngine
 from procos.engine.processes import Processes
@@ -127,7 +128,7 @@ def _redis(chosen: Settings) -> Iterator[Finding]:
     try:
         facts = client.info()
     except redis.RedisError as error:
-        address = chosen.redis.url.rpartition("@")[2]
+        address = without_secrets(chosen.redis.url)
         cure = "start it with `procos up`, or set PROCOS_REDIS_URL"
         yield Finding(check="redis", health=Health.UNREACHABLE, text=f"{address}: {error}", cure=cure)
         return

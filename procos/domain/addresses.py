@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,3 +46,10 @@ def has_scheme(*allowed: str) -> Callable[[str], str]:
         return url
 
     return check
+
+
+def without_secrets(url: str) -> str:
+    """Return an address as it may be shown: no credentials, and no query, which may hold some too."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))

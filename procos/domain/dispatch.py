@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from procos.domain.errors import DispatchError
+from procos.domain.errors import DispatchError, NewerVersionError
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class DispatchRef:
         """
         fields = _object(source, "dispatch")
         version = fields.get("v")
+        if isinstance(version, int) and version > VERSION:
+            raise NewerVersionError(f"dispatch version {version}; this ProcOS reads version {VERSION}")
         if version != VERSION:
             raise DispatchError(f"dispatch version {version!r}; this ProcOS reads version {VERSION}")
         retries = fields.get("retries")

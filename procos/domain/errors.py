@@ -6,6 +6,8 @@
     ├── UsageError                    a command was called with what cannot be      exit 2
     ├── VariableError                 a value cannot become an engine variable, or back
     ├── DispatchError                 a message is not a dispatch or envelope we can read
+    │   └── NewerVersionError         … because it is of a newer version
+    ├── PublishRefusedError           the broker has no place for a dispatch
     ├── UnknownTopicError             no route serves a topic
     ├── PartFailedError               a part of the local stack did not come up     exit 1
     ├── UnreachableError              a service does not answer                     exit 3
@@ -82,6 +84,18 @@ class VariableError(ProcosError):
 
 class DispatchError(ProcosError):
     """Raised when a message on one of our queues cannot be read; it is parked, never run."""
+
+
+class NewerVersionError(DispatchError):
+    """Raised when a message is of a newer version than ours; it waits until somebody newer reads it."""
+
+
+class PublishRefusedError(ProcosError):
+    """Raised when the broker has no place for dispatches: a queue is gone or full; the poller pauses."""
+
+    def __init__(self, queue: str, count: int) -> None:
+        self.queue, self.count = queue, count
+        super().__init__(f"the broker refused {count} dispatches: queue {queue!r} is missing or full")
 
 
 class UnknownTopicError(ProcosError):

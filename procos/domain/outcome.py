@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from procos.domain.errors import (
     BusinessError,
     DispatchError,
+    NewerVersionError,
     PermanentError,
     ProcosError,
     RateLimited,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENVELOPE_VERSION = 1
+LONGEST_ADVICE = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +104,20 @@ def outcome_of(error: BaseException, details: str = "") -> Outcome:
         case BusinessError():
             return BpmnError(code=error.code, message=error.message, variables=error.variables)
         case RateLimited():
-            return Postponement(retry_in=error.retry_in, reason=str(error))
+            return Postponement(retry_in=_bounded(error.retry_in), reason=str(error))
         case PermanentError():
             return Failure(message=str(error), details=details, code=error.code, permanent=True)
         case TransientError():
-            return Failure(message=str(error), details=details, code=error.code, retry_in=error.retry_in)
+            retry_in = None if error.retry_in is None else _bounded(error.retry_in)
+            return Failure(message=str(error), details=details, code=error.code, retry_in=retry_in)
         case VariableError():
             return Failure(message=str(error), details=details, code="VARIABLE", permanent=True)
     return Failure(message=f"{type(error).__name__}: {error}", details=details, code=type(error).__name__)
+
+
+def _bounded(advice: timedelta) -> timedelta:
+    """Keep an author's advice within what travels as a number of seconds."""
+    return min(max(advice, timedelta(0)), LONGEST_ADVICE)
 
 
 def to_envelope(outcome: Completion | BpmnError | Postponement) -> Envelope:
@@ -135,8 +143,11 @@ def from_envelope(source: object) -> Completion | BpmnError | Postponement:
     """
     if not isinstance(source, dict) or "procos" not in source:
         raise DispatchError("the task's result is not an envelope; is the task written with @process_task?")
-    if source["procos"] != ENVELOPE_VERSION:
-        raise DispatchError(f"envelope version {source['procos']!r}; this ProcOS reads version {ENVELOPE_VERSION}")
+    version = source["procos"]
+    if isinstance(version, int) and version > ENVELOPE_VERSION:
+        raise NewerVersionError(f"envelope version {version}; this ProcOS reads version {ENVELOPE_VERSION}")
+    if version != ENVELOPE_VERSION:
+        raise DispatchError(f"envelope version {version!r}; this ProcOS reads version {ENVELOPE_VERSION}")
     try:
         return _read_envelope(cast("dict[str, object]", source))
     except (KeyError, TypeError, ValueError, OverflowError) as error:

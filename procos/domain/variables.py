@@ -26,6 +26,8 @@ INT64 = 2**63
 LONGEST_STRING = 4000
 """Characters (UTF-16 units, as Java counts) that fit the engine's text column."""
 LONGEST_NAME = 255
+DEEPEST = 100
+"""Levels of lists and objects inside each other; Python's pickle, between a worker and its processes, ends near 300."""
 LARGEST_TOGETHER = 8 * 1024 * 1024
 """Bytes of variables in one message; RabbitMQ 4 refuses messages over 16 MiB."""
 LARGEST_NUMBER = 10 ** (LONGEST_STRING - 1)
@@ -190,10 +192,8 @@ def _text(name: str, value: str, *, json_type: bool) -> TypedValue:
 
 
 def _structure(name: str, value: object, *, json_type: bool) -> TypedValue:
-    try:
-        text = json.dumps(_plain(name, value), ensure_ascii=False, allow_nan=False)
-    except RecursionError as error:
-        raise VariableError(name, "is nested too deeply, or holds itself") from error
+    _check_depth(name, value)
+    text = json.dumps(_plain(name, value), ensure_ascii=False, allow_nan=False)
     if json_type:
         return TypedValue(type="Json", value=text)
     return _text(name, text, json_type=False)
@@ -242,11 +242,21 @@ def _check_text(name: str, text: str) -> None:
 
 def _parsed(name: str, value: object) -> object:
     try:
-        return json.loads(str(value), object_hook=lambda found: _unmarked(found, name))
+        parsed = json.loads(str(value), object_hook=lambda found: _unmarked(found, name))
     except ValueError as error:
         raise VariableError(name, f"is not valid JSON: {error}") from error
     except RecursionError as error:
         raise VariableError(name, "is nested too deeply") from error
+    _check_depth(name, parsed)
+    return parsed
+
+
+def _check_depth(name: str, value: object, left: int = DEEPEST) -> None:
+    if isinstance(value, dict | list | tuple):
+        if left == 0:
+            raise VariableError(name, f"is nested too deeply, or holds itself: more than {DEEPEST} levels")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(name, inner, left - 1)
 
 
 def _unmarked(found: dict[str, object], name: str) -> dict[str, object]:

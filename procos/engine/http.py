@@ -12,6 +12,7 @@ from procos.engine.wire import (
     LONGEST_MESSAGE,
     external_task_from_json,
     milliseconds,
+    storable,
     topic_to_json,
     variables_to_json,
 )
@@ -93,8 +94,8 @@ class HttpEngine:
             external_task_id,
             "failure",
             holder,
-            errorMessage=message[:LONGEST_MESSAGE],
-            errorDetails=details or message,
+            errorMessage=storable(message)[:LONGEST_MESSAGE],
+            errorDetails=storable(details or message),
             retries=retries,
             retryTimeout=milliseconds(retry_in),
         )
@@ -108,7 +109,7 @@ class HttpEngine:
             "bpmnError",
             holder,
             errorCode=code,
-            errorMessage=message[:LONGEST_MESSAGE],
+            errorMessage=storable(message)[:LONGEST_MESSAGE],
             variables=self._typed(variables),
         )
 

@@ -26,6 +26,11 @@ def milliseconds(duration: timedelta) -> int:
     return round(duration.total_seconds() * 1000)
 
 
+def storable(text: str) -> str:
+    """Return a message as every database stores it: without NUL, which PostgreSQL refuses, and half surrogate pairs."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def topic_to_json(subscription: Subscription) -> dict[str, object]:
     """Write one topic of a fetch; values are never deserialised, since one missing class would fail the whole fetch."""
     topic: dict[str, object] = {

@@ -33,6 +33,7 @@ class Entry:
     lease_ms: int = 0
     starts: int = 0
     worker: str = ""
+    retries: int | None = None
 
 
 class FakeLedger(Ledger):
@@ -62,13 +63,13 @@ class FakeLedger(Ledger):
     def _reserve_one(self, ref: DispatchRef, queue: str, lease_ms: int) -> Reserved:
         self.leases.setdefault(queue, {})[ref.external_task_id] = self.clock.milliseconds() + lease_ms // 2
         entry = self.entries.get(ref.external_task_id)
-        if entry and entry.state is not State.BACKING_OFF:
+        if entry and entry.state is not State.BACKING_OFF and entry.retries == ref.retries:
             entry.holder, entry.lease_ms = ref.holder, lease_ms
             under_way = Reservation.ADOPTED if entry.state in UNDER_WAY else Reservation.REPUBLISH
             return Reserved(reservation=under_way, token=Token(entry.token))
         self.retries_due.pop(ref.external_task_id, None)
         self.entries[ref.external_task_id] = Entry(
-            state=State.RESERVED, token=ref.token, holder=ref.holder, lease_ms=lease_ms
+            state=State.RESERVED, token=ref.token, holder=ref.holder, lease_ms=lease_ms, retries=ref.retries
         )
         return Reserved(reservation=Reservation.NEW, token=ref.token)
 
@@ -85,18 +86,21 @@ class FakeLedger(Ledger):
         self.ping()
         entry = self.entries.get(ref.external_task_id)
         if entry is None:
-            return 0
-        if entry.token != ref.token:
+            return -1 if self.results.get(ref.celery_id, {}).get("status") == "SUCCESS" else 0
+        if entry.token > ref.token:
             return -1
+        if entry.token < ref.token:
+            entry.token, entry.starts = ref.token, 0
         entry.state, entry.worker, entry.starts = State.STARTED, worker, entry.starts + 1
         return entry.starts
 
-    def forget(self, ref: DispatchRef, queue: str) -> None:
-        """Remove the entry of a dispatch that was never published, if it is still this one."""
+    def forget(self, external_task_id: ExternalTaskId, token: Token, queue: str) -> None:
+        """Remove the entry of a dispatch that was never published or whose step is gone, if it is still this one."""
         self.ping()
-        if self._of_token(ref):
-            del self.entries[ref.external_task_id]
-            self._drop(queue, ref.external_task_id)
+        entry = self.entries.get(external_task_id)
+        if entry and entry.token == token:
+            del self.entries[external_task_id]
+            self._drop(queue, external_task_id)
 
     def claim_report(self, ref: DispatchRef, queue: str) -> ReportClaim:
         """Decide whether a failure or postponement of this dispatch counts."""
@@ -111,16 +115,19 @@ class FakeLedger(Ledger):
         self._drop(queue, ref.external_task_id)
         return ReportClaim.CLAIMED
 
-    def back_off(self, ref: DispatchRef, delay: timedelta) -> None:
+    def back_off(self, ref: DispatchRef, queue: str, delay: timedelta) -> bool:
         """Note that the engine offers this step again after `delay`."""
         self.ping()
         entry = self.entries.get(ref.external_task_id)
         if entry and entry.token > ref.token:
-            return
+            return False
+        fetched_again = ref.external_task_id in self.leases.get(queue, {})
+        self._drop(queue, ref.external_task_id)
         entry = self.entries.setdefault(ref.external_task_id, Entry(state=State.BACKING_OFF, token=ref.token))
         entry.state, entry.token = State.BACKING_OFF, ref.token
         milliseconds = round(delay.total_seconds() * 1000)
         self.retries_due[ref.external_task_id] = self.clock.milliseconds() + milliseconds
+        return fetched_again
 
     def close(self, ref: DispatchRef, queue: str, outcome: str) -> None:
         """Remove the entry of a step that ended."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol
+
+from celery import Celery
 
 from procos import ledger_keys as keys
 from procos.testing import FakeLedger
@@ -30,6 +33,9 @@ class LedgerLab(Protocol):
     def state(self, ref: DispatchRef) -> str | None:
         """Return the state of the entry, None without one."""
 
+    def store_success(self, ref: DispatchRef) -> None:
+        """Store the result of a dispatch that ended well, as Celery does."""
+
     def flush(self) -> None:
         """Lose everything."""
 
@@ -53,6 +59,9 @@ class FakeLab:
         entry = self.ledger.entries.get(ref.external_task_id)
         return entry.state.value if entry else None
 
+    def store_success(self, ref: DispatchRef) -> None:
+        self.ledger.results[ref.celery_id] = {"status": "SUCCESS"}
+
     def flush(self) -> None:
         self.ledger.entries.clear()
         self.ledger.leases.clear()
@@ -74,6 +83,12 @@ class RedisLab:
     def state(self, ref: DispatchRef) -> str | None:
         value = self._client.hget(keys.entry(ref.external_task_id), "state")
         return value.decode() if isinstance(value, bytes) else None
+
+    def store_success(self, ref: DispatchRef) -> None:
+        app = Celery(backend=self._settings.url, set_as_current=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Celery's own way to write, which redis-py dislikes
+            app.backend.store_result(ref.celery_id, {"status": "FAILURE"}, "SUCCESS")
 
     def flush(self) -> None:
         self._client.flushall()

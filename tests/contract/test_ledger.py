@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ class TestReserve:
 
     def test_supersedes_what_backed_off(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        ledger_lab.ledger.back_off(OLD, timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
         assert reserve(ledger_lab, NEW) == (Reservation.NEW, 2000)
         assert ledger_lab.ledger.until_next_retry() is None
 
@@ -95,7 +96,7 @@ class TestStart:
     def test_counts_each_dispatch_anew(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
         ledger_lab.start(OLD, max_starts=1)
-        ledger_lab.ledger.back_off(OLD, timedelta(0))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(0))
         publish(ledger_lab, NEW)
         assert ledger_lab.start(NEW, max_starts=1) is Start.RUN
 
@@ -121,7 +122,7 @@ class TestClaimReport:
 
     def test_says_when_it_was_reported_before(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        ledger_lab.ledger.back_off(OLD, timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
         assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.REPORTED
 
     def test_says_when_a_newer_dispatch_exists(self, ledger_lab: LedgerLab) -> None:
@@ -138,17 +139,17 @@ class TestClaimReport:
 class TestBackOff:
     def test_says_when_the_next_retry_falls_due(self, ledger_lab: LedgerLab) -> None:
         assert ledger_lab.ledger.until_next_retry() is None
-        ledger_lab.ledger.back_off(dispatch_ref("a"), timedelta(seconds=60))
-        ledger_lab.ledger.back_off(dispatch_ref("b"), timedelta(seconds=30))
+        ledger_lab.ledger.back_off(dispatch_ref("a"), "ai", timedelta(seconds=60))
+        ledger_lab.ledger.back_off(dispatch_ref("b"), "ai", timedelta(seconds=30))
         assert ledger_lab.ledger.until_next_retry() == pytest.approx(30, abs=1)
 
     def test_never_touches_a_newer_dispatch(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, NEW)
-        ledger_lab.ledger.back_off(OLD, timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
         assert ledger_lab.state(NEW) == "published"
 
     def test_rebuilds_an_entry_that_was_flushed(self, ledger_lab: LedgerLab) -> None:
-        ledger_lab.ledger.back_off(OLD, timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
         assert ledger_lab.state(OLD) == "backing_off"
         assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.REPORTED
 
@@ -168,13 +169,13 @@ class TestClose:
 class TestForget:
     def test_removes_what_was_never_published(self, ledger_lab: LedgerLab) -> None:
         reserve(ledger_lab, OLD)
-        ledger_lab.ledger.forget(OLD, "ai")
+        ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai")
         assert ledger_lab.state(OLD) is None
         assert ledger_lab.ledger.in_flight("ai") == 0
 
     def test_leaves_another_token(self, ledger_lab: LedgerLab) -> None:
         reserve(ledger_lab, NEW)
-        ledger_lab.ledger.forget(OLD, "ai")
+        ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai")
         assert ledger_lab.state(NEW) == "reserved"
 
 
@@ -209,16 +210,20 @@ class TestLeases:
         sizes = [len(ledger_lab.ledger.claim_due_leases("ai", 2)) for _ in range(3)]
         assert sizes == [2, 1, 0]
 
-    @pytest.mark.parametrize("state", ["reserved", "reporting", "backing_off"])
+    @pytest.mark.parametrize("state", ["reserved", "reporting"])
     def test_of_what_is_not_published_are_not_to_be_extended(self, ledger_lab: LedgerLab, state: str) -> None:
         publish(ledger_lab, OLD, SHORT_LEASE) if state != "reserved" else reserve(ledger_lab, OLD, SHORT_LEASE)
         if state == "reporting":
             ledger_lab.ledger.claim_report(OLD, "ai")
             reserve(ledger_lab, NEW, SHORT_LEASE)
-        if state == "backing_off":
-            ledger_lab.ledger.back_off(OLD, timedelta(seconds=30))
         ledger_lab.pass_time(HALF_TIME)
         assert [lease.extendable for lease in ledger_lab.ledger.claim_due_leases("ai", 10)] == [False]
+
+    def test_of_what_backs_off_are_not_even_due(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD, SHORT_LEASE)
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
+        ledger_lab.pass_time(HALF_TIME)
+        assert ledger_lab.ledger.claim_due_leases("ai", 10) == []
 
     def test_without_entry_are_told_as_unknown_and_can_be_dropped(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD, SHORT_LEASE)
@@ -239,3 +244,27 @@ class TestHolders:
         ledger_lab.ledger.register_holder("a/ai")
         assert ledger_lab.ledger.is_ours("a/ai")
         assert not ledger_lab.ledger.is_ours("stranger")
+
+
+class TestTokens:
+    def test_a_newer_dispatch_than_the_entry_is_started(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        assert ledger_lab.start(NEW) is Start.RUN
+        assert ledger_lab.start(OLD) is Start.SUPERSEDED
+
+    def test_a_dispatch_that_ended_is_not_started_again(self, ledger_lab: LedgerLab) -> None:
+        ledger_lab.store_success(OLD)
+        assert ledger_lab.start(OLD) is Start.SUPERSEDED
+        assert ledger_lab.start(NEW) is Start.RUN
+
+    def test_other_retries_than_the_entrys_make_a_new_dispatch(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.start(OLD)
+        assert reserve(ledger_lab, replace(NEW, retries=2)) == (Reservation.NEW, 2000)
+
+    def test_a_step_fetched_while_its_failure_is_reported_is_told(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.claim_report(OLD, "ai")
+        assert reserve(ledger_lab, NEW) == (Reservation.ADOPTED, 1000)
+        assert ledger_lab.ledger.back_off(OLD, "ai", timedelta(0)) is True
+        assert ledger_lab.ledger.in_flight("ai") == 0

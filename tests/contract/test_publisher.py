@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,7 +38,9 @@ def publication(name: str = "task-1", *, route: Route = AI, text: str = "hi") ->
 @pytest.fixture
 def publisher(rabbitmq: Service) -> Iterator[CeleryPublisher]:
     settings = load_settings(dict(rabbitmq.environment), dotenv=None)
-    publisher = CeleryPublisher(make_app(settings, with_results=False), confirm_timeout=2.0)
+    publisher = CeleryPublisher(
+        make_app(settings, with_results=False), confirm_timeout=2.0, time_limit=timedelta(minutes=10)
+    )
     yield publisher
     publisher.close()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,11 +46,16 @@ class Stack:
             capture_output=True, text=True, timeout=COMMAND_LIMIT, check=False,
         )  # fmt: skip
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
             [sys.executable, "-m", "procos", *arguments], cwd=self.directory, env=self.environment(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def environment(self, **extra: str) -> dict[str, str]:
         inherited = dict(os.environ)  # the environment of a child
@@ -212,8 +217,10 @@ class TestStack:
         for each in stacks:
             each.directory.mkdir()
         try:
-            starts = [each.start("up", "--detach", "--only", "redis") for each in stacks]
-            outputs = [start.communicate(timeout=60) for start in starts]
+            arguments = ("up", "--detach", "--only", "redis")
+            with stacks[0].start(*arguments) as one, stacks[1].start(*arguments) as other:
+                starts = (one, other)
+                outputs = [start.communicate(timeout=60) for start in starts]
 
             assert [start.returncode for start in starts] == [0, 0], outputs
             assert len({each.part("redis")["address"] for each in stacks}) == 2

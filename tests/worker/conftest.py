@@ -98,7 +98,9 @@ def ledger(settings: Settings) -> Ledger:
 @pytest.fixture
 def send(settings: Settings, ledger: Ledger) -> Iterator[Callable[..., DispatchRef]]:
     """Reserve and publish a dispatch, as the bridge does."""
-    publisher = CeleryPublisher(make_app(settings, with_results=False), confirm_timeout=5)
+    publisher = CeleryPublisher(
+        make_app(settings, with_results=False), confirm_timeout=5, time_limit=timedelta(minutes=10)
+    )
 
     def publish(topic: str, **variables: object) -> DispatchRef:
         route = Route(task_name=f"sample.{topic}", queue=QUEUE_OF[topic], module="sample_tasks.tasks")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bridge.reporter import Reporter
 from procos.domain.external_task import Topic
 from procos.domain.retry import RetryPolicy
 from procos.engine.protocol import Subscription
 from procos.routes import Route
-from procos.testing import FakeEngine, FakeLedger, FrozenClock
+from procos.testing import FakeEngine, FakeLedger, FrozenClock, InstantStop
 from procos.testing.samples import HOLDER
 
 if TYPE_CHECKING:
@@ -85,3 +86,13 @@ def message() -> Callable[..., Any]:
         return SimpleNamespace(headers={"task": task, **headers}, body=body, decode=lambda: payload)
 
     return build
+
+
+@pytest.fixture
+def reporter(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route], stop: InstantStop) -> Reporter:
+    return Reporter(engine, ledger, table, stop=stop)
+
+
+@pytest.fixture
+def stop() -> InstantStop:
+    return InstantStop(after=20)

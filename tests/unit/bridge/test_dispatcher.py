@@ -9,7 +9,7 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.publisher import Receipt
-from procos.domain.errors import EngineUnreachableError, LedgerUnreachableError
+from procos.domain.errors import EngineUnreachableError, LedgerUnreachableError, PublishRefusedError
 from procos.domain.variables import TypedValue
 from procos.ledger_keys import State
 from procos.testing import InstantStop, RecordingPublisher, typed
@@ -27,11 +27,6 @@ LEASE = timedelta(seconds=20)
 @pytest.fixture
 def publisher() -> RecordingPublisher:
     return RecordingPublisher()
-
-
-@pytest.fixture
-def stop() -> InstantStop:
-    return InstantStop(after=20)
 
 
 @pytest.fixture
@@ -149,7 +144,8 @@ class TestReceipts:
     ) -> None:
         task_id = engine.add()
         publisher = RecordingPublisher(Receipt.REFUSED)
-        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
+        with pytest.raises(PublishRefusedError):
+            Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
         assert engine.find(task_id).lease is None
         assert task_id not in ledger.entries
         assert ledger.in_flight("ai") == 0
@@ -166,7 +162,8 @@ class TestReceipts:
         fetched = fetch()
         engine.refuse_next(EngineUnreachableError("engine", "gone"))
         publisher = RecordingPublisher(Receipt.REFUSED)
-        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetched])
+        with pytest.raises(PublishRefusedError):
+            Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetched])
         assert ledger.in_flight("ai") == 0
 
     def test_unknown_is_published_again_until_it_is_known(
@@ -252,3 +249,23 @@ class TestRefusal:
         engine.refuse_next(EngineUnreachableError("engine", "gone"))
         dispatcher.dispatch([fetched])
         assert task_id not in engine.incidents
+
+
+class TestSize:
+    def test_of_too_much_ends_in_an_incident_that_names_the_largest_variable(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        engine.add(
+            variables={"small": TypedValue(type="String", value="x"), "big": TypedValue(type="Json", value="[1]" * 99)}
+        )
+        publisher = RecordingPublisher()
+        dispatcher = Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, largest_input=100, stop=stop)
+        dispatcher.dispatch([fetch()])
+        assert engine.failures[0].retries == 0
+        assert "variable 'big'" in engine.failures[0].message
+        assert publisher.batches == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.outcomes import LARGEST_BODY, failure_of, read_callback
-from procos.domain.errors import DispatchError, LedgerUnreachableError
+from procos.domain.errors import DispatchError, LedgerUnreachableError, NewerVersionError
 from procos.domain.outcome import Completion, Failure, failure_to_json, to_envelope
 from procos.testing import dispatch_ref
 
@@ -54,8 +54,6 @@ class TestReadCallback:
             ([ENVELOPE], {}, {}),
             ([ENVELOPE], {"dispatch": {**REF.to_json(), "v": 9}}, {}),
             ([{**ENVELOPE, "procos": 9}], KWARGS, {}),
-            ([{"answer": 42}], KWARGS, {}),
-            ([None], KWARGS, {}),
         ],
     )
     def test_refuses_what_is_no_callback(
@@ -63,6 +61,25 @@ class TestReadCallback:
     ) -> None:
         with pytest.raises(DispatchError):
             read_callback(message("procos.complete", payload), ledger)
+
+    @pytest.mark.parametrize("result", [{"answer": 42}, None, {"procos": 1, "kind": "nothing"}])
+    def test_makes_a_failure_of_a_result_that_is_no_envelope(
+        self, message: Callable[..., Any], ledger: FakeLedger, result: object
+    ) -> None:
+        outcome = read_callback(message("procos.complete", ([result], KWARGS, {})), ledger).outcome
+        assert isinstance(outcome, Failure)
+        assert (outcome.code, outcome.permanent) == ("RESULT_UNREADABLE", True)
+
+    def test_says_that_a_message_is_of_a_newer_version(self, message: Callable[..., Any], ledger: FakeLedger) -> None:
+        with pytest.raises(NewerVersionError):
+            read_callback(message("procos.complete", ([{**ENVELOPE, "procos": 9}], KWARGS, {})), ledger)
+
+    def test_believes_a_stored_success_over_the_callback_of_a_failure(
+        self, message: Callable[..., Any], ledger: FakeLedger
+    ) -> None:
+        ledger.results[REF.celery_id] = {"status": "SUCCESS", "result": ENVELOPE}
+        callback = read_callback(message("procos.fail", ([REF.celery_id], KWARGS, {})), ledger)
+        assert callback.outcome == Completion(variables={"a": 1})
 
     def test_refuses_another_name(self, message: Callable[..., Any], ledger: FakeLedger) -> None:
         with pytest.raises(DispatchError, match=r"procos\.surprise"):

@@ -96,7 +96,7 @@ class TestPoller:
         engine.refuse_next(*[EngineBusyError("503", status=503)] * 3)
         stop = InstantStop(after=3)
         make().run(stop)
-        assert stop.waits == [BACK_OFF_SECONDS[0]] * 3
+        assert stop.waits == list(BACK_OFF_SECONDS[:1] + BACK_OFF_SECONDS[1:3])
 
     def test_stops_fetching_while_the_ledger_is_down(
         self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger
@@ -124,7 +124,7 @@ class TestRetries:
         clock: FrozenClock,
     ) -> None:
         engine.add()
-        ledger.back_off(dispatch_ref("task-1"), timedelta(seconds=30))
+        ledger.back_off(dispatch_ref("task-1"), "ai", timedelta(seconds=30))
         retries = Retries(ledger, [make()])
         retries.run(InstantStop(after=2))
         assert publisher.published == []

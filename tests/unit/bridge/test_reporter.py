@@ -14,6 +14,7 @@ from procos.domain.errors import (
     EngineDeniedError,
     EngineRejectedError,
     EngineUnreachableError,
+    LeaseLostError,
     LedgerUnreachableError,
     TaskSuspendedError,
 )
@@ -21,31 +22,19 @@ from procos.domain.external_task import Token
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
 from procos.engine.faults import COLUMN_SIZE
 from procos.ledger_keys import State
-from procos.testing import InstantStop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from procos.domain.dispatch import DispatchRef
-    from procos.domain.external_task import ExternalTask, Topic
-    from procos.routes import Route
-    from procos.testing import FakeEngine, FakeLedger, FrozenClock
+    from procos.domain.external_task import ExternalTask
+    from procos.testing import FakeEngine, FakeLedger, FrozenClock, InstantStop
 
 DONE = Completion(variables={"answer": 42})
 FAILED = Failure(message="no answer", details="a traceback", retry_in=timedelta(seconds=3))
 LATER = Postponement(reason="rate limit", retry_in=timedelta(seconds=30))
 LEASE = timedelta(seconds=20)
 OUTCOMES = [DONE, BpmnError(code="REFUSED"), FAILED, LATER]
-
-
-@pytest.fixture
-def stop() -> InstantStop:
-    return InstantStop()
-
-
-@pytest.fixture
-def reporter(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route], stop: InstantStop) -> Reporter:
-    return Reporter(engine, ledger, table, stop=stop)
 
 
 class TestCompletion:
@@ -267,7 +256,7 @@ class TestLock:
         task_id = engine.add(catches=["REFUSED"])
         ref = in_flight()
         engine.unlock(task_id)
-        assert reporter.report(ref, outcome) is not Verdict.FOREIGN
+        reporter.report(ref, outcome)
         assert "lock" in engine.calls
 
     def test_of_another_replica_of_ours_is_reported_under_its_id(
@@ -286,7 +275,7 @@ class TestLock:
         fetch(holder="other/ai")
         assert reporter.report(ref, DONE) is Verdict.COMPLETED
 
-    def test_of_a_stranger_is_left_alone(
+    def test_of_a_stranger_makes_the_report_wait_until_it_has_run_out(
         self,
         reporter: Reporter,
         engine: FakeEngine,
@@ -298,14 +287,15 @@ class TestLock:
         ref = in_flight()
         clock.advance(seconds=60)
         fetch(holder="stranger")
-        assert reporter.report(ref, DONE) is Verdict.FOREIGN
+        with pytest.raises(LeaseLostError):
+            reporter.report(ref, DONE)
         assert task_id not in engine.completed
+        clock.advance(seconds=600)
+        assert reporter.report(ref, DONE) is Verdict.COMPLETED
 
     def test_taken_back_between_two_looks_is_still_ours(
         self, reporter: Reporter, engine: FakeEngine, in_flight: Callable[..., DispatchRef]
     ) -> None:
-        from procos.domain.errors import LeaseLostError  # used here alone
-
         task_id = engine.add()
         ref = in_flight()
         # Unlocked when the report came, fetched again by our own poller when the reporter looked.
@@ -345,7 +335,7 @@ class TestOtherAnswers:
         with pytest.raises(TaskSuspendedError):
             reporter.report(ref, outcome)
         engine.suspend(task_id, suspended=False)
-        assert reporter.report(ref, outcome) not in {Verdict.FOREIGN, Verdict.INCIDENT}
+        assert reporter.report(ref, outcome) is not Verdict.INCIDENT
 
     def test_a_collision_is_tried_again_at_once(
         self, reporter: Reporter, engine: FakeEngine, stop: InstantStop, in_flight: Callable[..., DispatchRef]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -185,16 +186,16 @@ class TestErrors:
         assert "asks_with_secret" in details
         assert "hunter2" not in details
 
-    def test_an_exit_in_a_thread_is_a_failure_for_good(
-        self, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setitem(app.conf, "worker_pool", "threads")
-        assert failed(run, lambda _: sys.exit(3)).code == "SYSTEM_EXIT"
+    def test_an_exit_in_a_thread_is_a_failure_for_good(self, run: Callable[..., Any]) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(failed, run, lambda _: sys.exit(3)).result(5).code == "SYSTEM_EXIT"
 
-    def test_an_exit_in_a_process_ends_the_process(
-        self, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setitem(app.conf, "worker_pool", "prefork")
+    def test_a_models_own_complaint_is_told_without_the_value(self, run: Callable[..., Any]) -> None:
+        message = failed(run, lambda _: Question.model_validate({"text": {"secret": "hunter2"}})).message
+        assert "text" in message
+        assert "hunter2" not in message
+
+    def test_an_exit_in_a_process_ends_the_process(self, run: Callable[..., Any]) -> None:
         with pytest.raises(SystemExit):
             run(lambda _: sys.exit(3), text="hi")
 
