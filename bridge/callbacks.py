@@ -1,8 +1,9 @@
 """Consumes `callbacks`, the outbox of results: a message is acknowledged only after the engine's verdict.
 
 One thread owns the connection (channels are not thread-safe); completer threads report, and hand the message back with
-what to do about it. While the engine is down consuming is cancelled and results wait in RabbitMQ; what cannot be
-reported now though the engine lives is parked, so that it stalls nobody; what cannot be read goes to the dead letters.
+what `disposals` decides; one mover thread parks and buries, on a connection of its own. While the engine is down
+consuming is cancelled and results wait in RabbitMQ; what cannot be reported now though the engine lives is parked, so
+that it stalls nobody; what cannot be read goes to the dead letters.
 """
 
 from __future__ import annotations
@@ -11,21 +12,20 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import kombu
 
-from bridge.outcomes import Callback, read_callback
+from bridge.disposals import Decision, Disposal, decision_on
+from bridge.link import close_link, open_link
+from bridge.outcomes import read_callback
+from bridge.parking import Parking, times_parked
+from bridge.reporter import Verdict
 from bridge.wakeup import Wakeup
-from procos.domain.errors import (
-    DispatchError,
-    EngineUnreachableError,
-    ProcosError,
-)
+from procos.domain.errors import ProcosError
 from procos.logs import get_logger
-from procos.queues import DEAD_LETTERS, EXCHANGE, PARKED, Queue, callback_queue, connect, dead, declare
+from procos.queues import callback_queue
 
 if TYPE_CHECKING:
     import threading
@@ -42,23 +42,21 @@ RECONNECT_SECONDS = 1.0
 log = get_logger(__name__)
 
 
-class Disposal(StrEnum):
-    """What to do with a message after a try to report it."""
-
-    ACKNOWLEDGE = "acknowledge"
-    HOLD = "hold"
-    PARK = "park"
-    DEAD_LETTER = "dead_letter"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Handled:
     """A message that comes back from a completer, with the generation of the connection it belongs to."""
 
     generation: int
     message: Any
-    disposal: Disposal
-    reason: str = ""
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """A message that comes back from the mover."""
+
+    handled: _Handled
+    succeeded: bool
 
 
 class Callbacks:
@@ -75,35 +73,35 @@ class Callbacks:
     ) -> None:
         self._reporter, self._ledger, self._broker = reporter, ledger, broker
         self._queues, self._prefetch = tuple(queues), 8 * completers
-        self._pool = ThreadPoolExecutor(completers, thread_name_prefix="completer")
-        self._handled: SimpleQueue[_Handled] = SimpleQueue()
+        self._completers = ThreadPoolExecutor(completers, thread_name_prefix="completer")
+        self._mover = ThreadPoolExecutor(1, thread_name_prefix="mover")
+        self._parking = Parking(broker, self._queues)
+        self._returned: SimpleQueue[_Handled | _Moved] = SimpleQueue()
         self._wakeup = Wakeup()
         self._generation = 0
-        self._in_hand = 0
-        self._held: deque[Any] = deque()
-        self._paused_until: float | None = None
+        self._begin_generation()
 
     def run(self, stop: threading.Event, *, drain_seconds: float = 0.0) -> None:
         """Consume until stopped, then give reports under way `drain_seconds` to finish."""
         while not stop.is_set():
             try:
-                with connect(self._broker, confirm_publish=True) as connection:
-                    self._consume(connection, stop, drain_seconds)
+                self._consume(stop, drain_seconds)
             except Exception as error:  # noqa: BLE001  # any transport's error: unacknowledged results come again
                 log.warning("callbacks.connection_lost", reason=str(error) or type(error).__name__)
                 stop.wait(RECONNECT_SECONDS)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._completers.shutdown(wait=False, cancel_futures=True)
+        self._mover.shutdown(cancel_futures=True)  # one move may be under way, and each of its waits has a limit
+        self._parking.close()
 
     def wake(self) -> None:
         """Let the loop look at its stop event now."""
         self._wakeup.set()
 
-    def _consume(self, connection: kombu.Connection, stop: threading.Event, drain_seconds: float) -> None:
-        self._begin_generation()
-        declare(connection, self._queues)
-        with connection.channel() as channel:
+    def _consume(self, stop: threading.Event, drain_seconds: float) -> None:
+        connection = open_link(self._broker, self._queues)
+        try:
             consumer = kombu.Consumer(
-                channel,
+                connection.channel(),
                 [callback_queue()],
                 on_message=self._submit,
                 accept=["json"],
@@ -113,87 +111,118 @@ class Callbacks:
             consumer.consume()
             while not stop.is_set():
                 self._wakeup.wait(connection, self._patience())
-                self._settle(connection, consumer)
+                self._settle(consumer)
             consumer.cancel()
             self._drain(connection, consumer, drain_seconds)
+        finally:
+            close_link(connection)
+            self._begin_generation()
 
     def _begin_generation(self) -> None:
-        """Forget the messages of a lost connection: the broker delivers them again."""
+        """Forget the messages of a connection that is closed: the broker delivers them again."""
         self._generation += 1
-        self._in_hand = 0
-        self._held.clear()
-        self._paused_until = None
+        self._reporting = self._moving = 0
+        self._held: deque[Any] = deque()
+        self._to_move: list[tuple[float, _Handled]] = []
+        self._paused_until: float | None = None
 
     def _patience(self) -> float:
-        if self._paused_until is None:
-            return IDLE_SECONDS
-        return max(self._paused_until - time.monotonic(), 0.0)
+        """Return how long nothing needs to be done unless a message arrives or comes back."""
+        moments = [due for due, _ in self._to_move]
+        if self._paused_until is not None and (self._held or not self._reporting):
+            moments.append(self._paused_until)
+        left = min(moments, default=float("inf")) - time.monotonic()
+        return min(max(left, 0.0), IDLE_SECONDS)
 
     def _drain(self, connection: kombu.Connection, consumer: kombu.Consumer, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while self._in_hand > 0 and self._paused_until is None and (left := deadline - time.monotonic()) > 0:
+        while self._is_busy() and (left := deadline - time.monotonic()) > 0:
             self._wakeup.wait(connection, left)
-            self._settle(connection, consumer)
-        log.info("callbacks.drained", left=self._in_hand + len(self._held))
+            self._settle(consumer)
+        log.info("callbacks.drained", left=self._reporting + self._moving + len(self._held) + len(self._to_move))
+
+    def _is_busy(self) -> bool:
+        return self._reporting + self._moving > 0 and self._paused_until is None
 
     def _submit(self, message: Any) -> None:
-        self._in_hand += 1
-        self._pool.submit(self._handle, self._generation, message)
+        self._reporting += 1
+        self._completers.submit(self._handle, self._generation, message)
 
     def _handle(self, generation: int, message: Any) -> None:
         """Report one message, on a completer thread."""
-        disposal, reason = self._try(message)
-        self._handled.put(_Handled(generation=generation, message=message, disposal=disposal, reason=reason))
+        self._returned.put(_Handled(generation=generation, message=message, decision=self._try(message)))
         self._wakeup.set()
 
-    def _try(self, message: Any) -> tuple[Disposal, str]:
+    def _try(self, message: Any) -> Decision:
         try:
-            callback: Callback = read_callback(message, self._ledger)
-            self._reporter.report(callback.ref, callback.outcome, tries=1 + _times_parked(message))
-        except DispatchError as error:
-            return Disposal.DEAD_LETTER, str(error)
-        except EngineUnreachableError as error:
-            return Disposal.HOLD, str(error)
+            callback = read_callback(message, self._ledger)
+            verdict = self._reporter.report(callback.ref, callback.outcome, tries=1 + times_parked(message))
         except ProcosError as error:
-            return Disposal.PARK, str(error)
+            return decision_on(error)
         except Exception as error:  # the message must come back whatever happens, else its slot is lost
             log.exception("callbacks.report_failed")
-            return Disposal.PARK, f"{type(error).__name__}: {error}"
-        return Disposal.ACKNOWLEDGE, ""
+            return decision_on(error)
+        # What was superseded is known from the ledger alone.
+        return Decision(disposal=Disposal.ACKNOWLEDGE, engine_answered=verdict is not Verdict.SUPERSEDED)
 
-    def _settle(self, connection: kombu.Connection, consumer: kombu.Consumer) -> None:
-        """Dispose of what the completers handed back, and probe the engine if it is time."""
+    def _settle(self, consumer: kombu.Consumer) -> None:
+        """Dispose of what the other threads handed back, and do what has fallen due."""
         while True:
             try:
-                handled = self._handled.get_nowait()
+                returned = self._returned.get_nowait()
             except Empty:
                 break
-            if handled.generation == self._generation:
-                self._in_hand -= 1
-                self._dispose(handled, connection, consumer)
-        if self._paused_until is not None and self._held and time.monotonic() >= self._paused_until:
-            self._paused_until = time.monotonic() + PROBE_SECONDS
-            self._submit(self._held.popleft())
+            self._take_back(returned, consumer)
+        self._move_what_is_due()
+        self._probe_if_due(consumer)
 
-    def _dispose(self, handled: _Handled, connection: kombu.Connection, consumer: kombu.Consumer) -> None:
-        match handled.disposal:
+    def _take_back(self, returned: _Handled | _Moved, consumer: kombu.Consumer) -> None:
+        handled = returned.handled if isinstance(returned, _Moved) else returned
+        if handled.generation != self._generation:
+            return
+        if isinstance(returned, _Handled):
+            self._reporting -= 1
+            self._dispose(handled, consumer)
+            return
+        self._moving -= 1
+        if returned.succeeded:
+            handled.message.ack()
+        else:
+            self._move_in(PROBE_SECONDS, handled)
+
+    def _dispose(self, handled: _Handled, consumer: kombu.Consumer) -> None:
+        message, decision = handled.message, handled.decision
+        match decision.disposal:
             case Disposal.HOLD:
                 self._hold(handled, consumer)
-                return
             case Disposal.ACKNOWLEDGE:
-                handled.message.ack()
+                message.ack()
             case Disposal.PARK:
-                self._park(handled, connection)
+                log.warning("callbacks.parked", reason=decision.reason)
+                self._move_in(self._parking.keep_back_seconds, handled)
             case Disposal.DEAD_LETTER:
-                self._bury(handled, connection)
-        self._resume(consumer)
+                log.error("callbacks.unreadable", reason=decision.reason, celery_id=message.headers.get("id"))
+                self._move_in(0.0, handled)
+        if decision.engine_answered:
+            self._resume(consumer)
 
     def _hold(self, handled: _Handled, consumer: kombu.Consumer) -> None:
         if self._paused_until is None:
-            log.warning("callbacks.paused", reason=handled.reason)
+            log.warning("callbacks.paused", reason=handled.decision.reason)
             consumer.cancel()
             self._paused_until = time.monotonic() + PROBE_SECONDS
         self._held.append(handled.message)
+
+    def _probe_if_due(self, consumer: kombu.Consumer) -> None:
+        """Try one of the held, to see whether the engine is back."""
+        if self._paused_until is None or time.monotonic() < self._paused_until:
+            return
+        if self._held:
+            self._paused_until = time.monotonic() + PROBE_SECONDS
+            self._submit(self._held.popleft())
+        elif not self._reporting:
+            # The last of the held was parked without a word from the engine, so a new result must ask it.
+            self._resume(consumer)
 
     def _resume(self, consumer: kombu.Consumer) -> None:
         if self._paused_until is None:
@@ -204,43 +233,23 @@ class Callbacks:
             self._submit(self._held.popleft())
         consumer.consume()
 
-    def _park(self, handled: _Handled, connection: kombu.Connection) -> None:
-        """Let a result pause in the broker; a broker without timed queues offers it again at once, so wait here."""
-        log.warning("callbacks.parked", reason=handled.reason)
-        if connection.transport.driver_type == "amqp":
-            self._move(handled, connection, EXCHANGE, PARKED)
-            handled.message.ack()
-        else:
-            time.sleep(PROBE_SECONDS)  # noqa: TID251  # bounded, and only without RabbitMQ
-            handled.message.requeue()
+    def _move_in(self, seconds: float, handled: _Handled) -> None:
+        self._to_move.append((time.monotonic() + seconds, handled))
 
-    def _bury(self, handled: _Handled, connection: kombu.Connection) -> None:
-        log.error("callbacks.unreadable", reason=handled.reason, celery_id=handled.message.headers.get("id"))
-        self._move(handled, connection, DEAD_LETTERS, dead(Queue.CALLBACKS))
-        handled.message.ack()
+    def _move_what_is_due(self) -> None:
+        now = time.monotonic()
+        due = [handled for moment, handled in self._to_move if moment <= now]
+        self._to_move = [(moment, handled) for moment, handled in self._to_move if moment > now]
+        for handled in due:
+            self._moving += 1
+            self._mover.submit(self._move, handled)
 
-    def _move(
-        self, handled: _Handled, connection: kombu.Connection, exchange: kombu.Exchange, routing_key: str
-    ) -> None:
-        """Publish a message elsewhere and wait for the confirm, before the original is acknowledged."""
-        message = handled.message
-        channel: Any
-        with connection.channel() as channel:
-            channel.basic_publish(
-                channel.prepare_message(
-                    message.body,
-                    content_type=message.content_type,
-                    content_encoding=message.content_encoding,
-                    headers={**message.headers, "x-procos-reason": handled.reason[:500]},
-                    properties={"delivery_mode": 2, "correlation_id": message.properties.get("correlation_id")},
-                ),
-                exchange=exchange.name,
-                routing_key=routing_key,
-                confirm_timeout=self._broker.confirm_timeout,
-            )
-
-
-def _times_parked(message: Any) -> int:
-    """Count how often RabbitMQ brought the message back from the parked queue."""
-    deaths = message.headers.get("x-death") or []
-    return sum(int(death.get("count", 0)) for death in deaths if death.get("queue") == PARKED)
+    def _move(self, handled: _Handled) -> None:
+        """Park or bury one message, on the mover's thread."""
+        if handled.generation != self._generation:
+            return  # it was delivered again, and would else be there twice
+        is_dead = handled.decision.disposal is Disposal.DEAD_LETTER
+        move = self._parking.bury if is_dead else self._parking.park
+        succeeded = move(handled.message, handled.decision.reason)
+        self._returned.put(_Moved(handled=handled, succeeded=succeeded))
+        self._wakeup.set()

@@ -1,8 +1,8 @@
 """Decides what is done with a result after a try to report it: the table of errors and disposals.
 
-`Callbacks` acts on it. What an unreachable engine leaves open is held, what can be reported another time is parked, what
-nobody will ever be able to read goes to the dead letters. Only a decision that rests on an answer of the engine ends a
-pause: that Redis is down, or a message is garbage, says nothing about the engine.
+`Callbacks` acts on it. What an unreachable engine leaves open is held, what can be reported another time is parked,
+what nobody will ever be able to read goes to the dead letters. Only a decision that rests on an answer of the engine
+ends a pause: that Redis is down, or a message is garbage, says nothing about the engine.
 """
 
 from __future__ import annotations

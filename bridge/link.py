@@ -35,7 +35,7 @@ def open_link(broker: BrokerSettings, queues: Iterable[str], *, confirm_publish:
     try:
         _limit_waits(connection, ANSWER_SECONDS)
         otherwise = declare(connection, queues)
-    except BaseException:
+    except Exception:  # any error at all: the socket must not stay open
         close_link(connection)
         raise
     if otherwise:

@@ -94,6 +94,11 @@ class LocalStack:
         """Return what history says of an instance."""
         return dict(requests.get(f"{self.rest}/history/process-instance/{instance_id}", timeout=20).json())
 
+    def incidents(self, instance_id: str) -> list[str]:
+        """Return the messages of an instance's incidents."""
+        rows = requests.get(f"{self.rest}/incident", params={"processInstanceId": instance_id}, timeout=20).json()
+        return [row["incidentMessage"] for row in rows]
+
     def finished(self, ids: list[str]) -> int:
         """Count how many of these instances have ended."""
         body = {"processInstanceIds": ids, "finished": True}

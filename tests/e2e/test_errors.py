@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +105,17 @@ class TestIncident:
         assert said in outcome["incidents"][0]
         assert effects.read_text().count("start") == starts
 
+    def test_says_that_a_task_took_longer_than_its_limit(self, stack: Any) -> None:
+        outcome = stack.run("sample_limited", "--var", "seconds=60")
+        assert "SoftTimeLimitExceeded" in outcome["incidents"][0]
+        assert outcome["duration_s"] < 30
+
+    def test_names_a_variable_that_is_nested_too_deeply(self, stack: Any, eventually: Callable[..., None]) -> None:
+        deep = {"type": "Json", "value": "[" * 480 + "]" * 480}
+        instance_id = stack.start("sample_values", deep=deep)
+        eventually(lambda: bool(stack.incidents(instance_id)), seconds=30, what="an incident")
+        assert "variable 'deep': is nested too deeply" in stack.incidents(instance_id)[0]
+
     def test_names_a_missing_variable(self, stack: Any) -> None:
         outcome = stack.run("sample_sleep")
         assert "INVALID_INPUT" in outcome["incidents"][0]
@@ -116,12 +126,8 @@ class TestIncident:
         source = source.replace('topic="sample_noop"', 'topic="sample_nobody"').replace("sample_noop", "sample_orphan")
         stack.deploy_source("sample_orphan", source)
         instance_id = stack.start("sample_orphan")
-
-        def incident() -> list[Any]:
-            return list(requests.get(f"{stack.rest}/incident?processInstanceId={instance_id}", timeout=20).json())
-
-        eventually(lambda: bool(incident()), seconds=30, what="an incident")
-        assert "no route serves topic 'sample_nobody'" in incident()[0]["incidentMessage"]
+        eventually(lambda: bool(stack.incidents(instance_id)), seconds=30, what="an incident")
+        assert "no route serves topic 'sample_nobody'" in stack.incidents(instance_id)[0]
 
 
 class TestRetry:

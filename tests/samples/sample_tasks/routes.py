@@ -18,4 +18,13 @@ ROUTES = {
         ("sample_values", "generic"),
         ("sample_fail", "generic"),
     )
+} | {
+    Topic("sample_limited"): Route(
+        task_name="sample.sample_limited",
+        queue="generic",
+        module="sample_tasks.tasks",
+        time_limit=timedelta(seconds=1),
+        retry=RetryPolicy(attempts=1),
+        source="sample-tasks",
+    )
 }

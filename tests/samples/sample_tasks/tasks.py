@@ -48,6 +48,12 @@ def sleep(order: Sleep, context: TaskContext) -> dict[str, object]:
     return {"slept": order.seconds}
 
 
+@process_task(topic="sample_limited")
+def limited(order: Sleep) -> None:
+    """Work for longer than the route allows."""
+    time.sleep(order.seconds)
+
+
 @process_task(topic="sample_values")
 def values(given: Anything) -> dict[str, object]:
     """Give every variable back under a new name."""
