@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from click_didyoumean import DYMMixin
 
 from procos import __version__
 from procos.domain.errors import ProcosError
@@ -33,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(DYMMixin, click.Group):  # type: ignore[misc]  # click-didyoumean is untyped
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature

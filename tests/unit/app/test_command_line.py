@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from click.testing import CliRunner
+
+from procos.cli.main import COMMANDS, cli
+
+
+class TestCommandLine:
+    def test_lists_every_command_without_importing_one(self) -> None:
+        shown = CliRunner().invoke(cli, ["--help"]).output
+        assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+
+    def test_answers_a_typing_error_with_the_nearest_command(self) -> None:
+        result = CliRunner().invoke(cli, ["rout"])
+        assert result.exit_code == 2
+        assert "Did you mean" in result.output
+        assert "routes" in result.output
