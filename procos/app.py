@@ -134,4 +134,6 @@ def _logs(**_: object) -> None:
 
 
 app = make_app(load_settings(), queues=consumed_queues(sys.argv))
-name_worker(consumed_queues(sys.argv))
+if "worker" in sys.argv:
+    # Nowhere else: workers that a program of ours starts would inherit the name, and all have the same.
+    name_worker(consumed_queues(sys.argv))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from click.testing import CliRunner
 
 from procos.cli.main import COMMANDS, cli
@@ -15,3 +18,9 @@ class TestCommandLine:
         assert result.exit_code == 2
         assert "Did you mean" in result.output
         assert "routes" in result.output
+
+
+class TestImport:
+    def test_of_the_app_leaves_the_environment_alone(self) -> None:
+        code = "import os; before = dict(os.environ); import procos.app; assert dict(os.environ) == before"
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
