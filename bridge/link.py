@@ -46,8 +46,8 @@ def open_link(broker: BrokerSettings, queues: Iterable[str], *, confirm_publish:
 def close_link(connection: kombu.Connection) -> None:
     """Say goodbye to the broker, and close the socket whether it answers or not; nothing is raised."""
     with suppress(Exception):  # what is broken already may break in any way while it is closed
-        # A connection that was lost would be opened again by asking for it.
-        if socket_of(connection) is not None and connection.connected:
+        # In this order: asking a connection that was lost for its socket would open it again.
+        if connection.connected and socket_of(connection) is not None:
             _limit_waits(connection, CLOSE_SECONDS)
             amqp: Any = connection.connection
             amqp.close()

@@ -2,7 +2,7 @@
 # Installs what the local stack needs from the system and does not find: a JDK, Maven, RabbitMQ and Redis.
 #
 #   prerequisites.sh            say what is missing, and install it from the packages of Debian or Ubuntu
-#   prerequisites.sh --tests    also what the tests need: npm, and ip to make a second host
+#   prerequisites.sh --tests    also what the tests need: npm, ip to make a second host, openssl
 #   prerequisites.sh --check    only say so
 #
 # Exit 0: all is there. 1: the installation failed. 2: wrong usage. 3: something is missing and may not be installed
@@ -50,6 +50,7 @@ find_missing() {
   [[ $for_tests == yes ]] || return 0
   command -v npm >/dev/null || missing+=(npm)
   has_server ip /usr/sbin/ip || missing+=(iproute2)
+  command -v openssl >/dev/null || missing+=(openssl)
 }
 
 has_jdk() {

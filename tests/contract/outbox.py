@@ -73,9 +73,7 @@ class Outbox:
         """Start a consumer of results, and wait until it consumes."""
         stop = threading.Event()
         reporter = Reporter(self.engine, self.ledger, ROUTES, stop=stop)
-        callbacks = Callbacks(
-            reporter, self.ledger, settings or self.settings, completers=2, queues=["ai", "generic"]
-        )
+        callbacks = Callbacks(reporter, self.ledger, settings or self.settings, completers=2, queues=["ai", "generic"])
         running = RunningCallbacks(callbacks, stop)
         self._running.append(running)
         if self.settings.url.startswith("amqp"):

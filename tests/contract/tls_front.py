@@ -34,16 +34,16 @@ class TlsFront:
     def __init__(self, broker: BrokerSettings, folder: Path) -> None:
         url = urlsplit(broker.url)
         self._target = (url.hostname or "127.0.0.1", url.port or 5672)
-        certificate = _certificate(folder)
+        self.certificate = _certificate(folder)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._tls.load_cert_chain(certificate)
+        self._tls.load_cert_chain(self.certificate)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(PATIENCE_SECONDS)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         port = self._listener.getsockname()[1]
         self.settings = BrokerSettings(
-            url=f"amqps://{url.username}:{url.password}@127.0.0.1:{port}//?ca_certs={certificate}",
+            url=f"amqps://{url.username}:{url.password}@127.0.0.1:{port}//",
             confirm_timeout=broker.confirm_timeout,
         )
 

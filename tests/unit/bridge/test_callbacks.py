@@ -1,116 +1,305 @@
-"""What is done with a result after a try to report it: the table of errors and disposals."""
+"""What becomes of a result after a try to report it, and when the loop pauses, waits and goes on."""
 
 from __future__ import annotations
 
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.callbacks import Callbacks, Disposal
-from bridge.reporter import Reporter
-from procos.domain.errors import (
-    EngineBusyError,
-    EngineConflictError,
-    EngineDeniedError,
-    EngineMisconfiguredError,
-    EngineRejectedError,
-    EngineUnreachableError,
-    ProcosError,
-)
+import bridge.callbacks
+from bridge.callbacks import IDLE_SECONDS, Callbacks
+from bridge.disposals import Disposal
+from procos.domain.errors import EngineDeniedError, EngineRejectedError, EngineUnreachableError
 from procos.domain.outcome import Completion, to_envelope
 from procos.settings import BrokerSettings
-from procos.testing import InstantStop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
+    from bridge.reporter import Reporter
     from procos.domain.dispatch import DispatchRef
-    from procos.domain.external_task import Topic
-    from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger
 
 ENVELOPE = dict(to_envelope(Completion()).fields)
+UNREACHABLE = EngineUnreachableError("engine", "gone")
+
+
+class Later(Executor):
+    """Completers that do their work when the test says so."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], object]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self._calls.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def work(self) -> int:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+        return len(calls)
+
+
+class FakeConsumer:
+    """Knows whether messages are asked for."""
+
+    def __init__(self) -> None:
+        self.consumes = True
+
+    def consume(self) -> None:
+        self.consumes = True
+
+    def cancel(self) -> None:
+        self.consumes = False
+
+
+class FakeParking:
+    """Takes messages, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.keep_back_seconds = 0.0
+        self.refuses = False
+        self.parked: list[Any] = []
+        self.buried: list[Any] = []
+
+    def park(self, message: Any, _reason: str) -> bool:
+        return self._take(message, self.parked)
+
+    def bury(self, message: Any, _reason: str) -> bool:
+        return self._take(message, self.buried)
+
+    def _take(self, message: Any, place: list[Any]) -> bool:
+        if not self.refuses:
+            place.append(message)
+        return not self.refuses
+
+
+class Time:
+    """The monotonic clock, which the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Loop:
+    """The consumer of results without broker and threads: what `run` does, step by step."""
+
+    def __init__(self, reporter: Reporter, ledger: FakeLedger, time: Time) -> None:
+        self.callbacks = Callbacks(reporter, ledger, BrokerSettings(), completers=1, queues=["ai"])
+        self.time, self.consumer = time, FakeConsumer()
+        self.completers, self.mover, self.parking = Later(), Later(), FakeParking()
+        parts = {"_completers": self.completers, "_mover": self.mover, "_parking": self.parking}
+        for name, part in parts.items():
+            setattr(self.callbacks, name, part)
+
+    def deliver(self, *messages: Any) -> None:
+        for message in messages:
+            self.callbacks._submit(message)
+
+    def turn(self, seconds: float = 0.0) -> int:
+        """Let time pass, then everybody do what there is to do once; returns how many messages were reported."""
+        self.time.now += seconds
+        self.settle()
+        reported = self.completers.work()
+        self.settle()
+        self.mover.work()
+        self.settle()
+        return reported
+
+    def settle(self) -> None:
+        self.callbacks._settle(self.consumer)  # type: ignore[arg-type]  # as much of it as is used
+
+    def patience(self) -> float:
+        return self.callbacks._patience()
 
 
 @pytest.fixture
-def callbacks(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> Iterator[Callbacks]:
-    reporter = Reporter(engine, ledger, table, stop=InstantStop())
-    callbacks = Callbacks(reporter, ledger, BrokerSettings(), completers=1, queues=["ai"])
-    yield callbacks
-    callbacks._pool.shutdown()
+def loop(reporter: Reporter, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> Loop:
+    time = Time()
+    monkeypatch.setattr(bridge.callbacks, "time", time)
+    return Loop(reporter, ledger, time)
 
 
 @pytest.fixture
-def result(engine: FakeEngine, in_flight: Callable[..., DispatchRef], message: Callable[..., Any]) -> Any:
-    """A completion of a step that is open."""
-    engine.add()
-    return message("procos.complete", ([ENVELOPE], {"dispatch": in_flight().to_json()}, {}))
+def result(
+    engine: FakeEngine, in_flight: Callable[..., DispatchRef], message: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Let an instance arrive at a step, and build the result of its dispatch; it notes that it was acknowledged."""
+
+    def arrive(task: str = "procos.complete", *, payload: object = None) -> Any:
+        engine.add()
+        argument: object = ENVELOPE if task == "procos.complete" else "id"
+        built = message(task, payload or ([argument], {"dispatch": in_flight().to_json()}, {}))
+        built.acknowledged = False
+        built.ack = lambda: setattr(built, "acknowledged", True)
+        return built
+
+    return arrive
 
 
-class TestDisposal:
-    def test_of_what_was_reported_is_to_acknowledge(self, callbacks: Callbacks, result: Any) -> None:
-        assert callbacks._try(result) == (Disposal.ACKNOWLEDGE, "")
+class TestReport:
+    def test_is_acknowledged(self, loop: Loop, result: Callable[..., Any], engine: FakeEngine) -> None:
+        message = result()
+        loop.deliver(message)
+        assert not message.acknowledged
+        loop.turn()
+        assert message.acknowledged
+        assert len(engine.completed) == 1
 
-    @pytest.mark.parametrize(
-        ("error", "expected"),
-        [
-            (EngineUnreachableError("engine", "gone"), Disposal.HOLD),
-            (EngineBusyError("503", status=503), Disposal.PARK),
-            (EngineConflictError("collided", status=500, code=1), Disposal.PARK),
-            (EngineDeniedError("401", status=401), Disposal.PARK),
-            (EngineMisconfiguredError("404", status=404), Disposal.PARK),
-        ],
-    )
-    def test_follows_the_engines_answer(
-        self, callbacks: Callbacks, engine: FakeEngine, result: Any, error: ProcosError, expected: Disposal
+    def test_counts_how_often_the_message_was_parked(
+        self, loop: Loop, result: Callable[..., Any], engine: FakeEngine
     ) -> None:
-        engine.refuse_next(*[error] * 20)
-        disposal, reason = callbacks._try(result)
-        assert (disposal, reason) == (expected, str(error))
-
-    def test_of_a_result_that_was_parked_twice_in_vain_is_an_incident(
-        self, callbacks: Callbacks, engine: FakeEngine, result: Any
-    ) -> None:
+        message = result()
         refusal = EngineRejectedError("Unknown property ${x}", status=500, kind="ProcessEngineException")
         engine.refuse_next(refusal)
-        assert callbacks._try(result)[0] is Disposal.PARK
-        result.headers["x-death"] = [{"queue": "callbacks.parked", "count": 2}, {"queue": "ai", "count": 9}]
+        assert loop.callbacks._try(message).disposal is Disposal.PARK
+        message.headers["procos-parked"] = 2
         engine.refuse_next(refusal)
-        assert callbacks._try(result)[0] is Disposal.ACKNOWLEDGE
+        assert loop.callbacks._try(message).disposal is Disposal.ACKNOWLEDGE
         assert len(engine.incidents) == 1
 
-    def test_of_a_suspended_instance_is_to_park(
-        self,
-        callbacks: Callbacks,
-        engine: FakeEngine,
-        in_flight: Callable[..., DispatchRef],
-        message: Callable[..., Any],
+    def test_of_a_failure_without_ledger_is_parked(
+        self, loop: Loop, result: Callable[..., Any], ledger: FakeLedger
     ) -> None:
-        task_id = engine.add()
-        result = message("procos.complete", ([ENVELOPE], {"dispatch": in_flight().to_json()}, {}))
-        engine.suspend(task_id)
-        assert callbacks._try(result)[0] is Disposal.PARK
+        message = result("procos.fail")
+        ledger.is_down = True
+        loop.deliver(message)
+        loop.turn()
+        assert loop.parking.parked == [message]
+        assert message.acknowledged
 
-    def test_of_a_failure_without_ledger_is_to_park(
+    def test_that_cannot_be_read_is_buried(self, loop: Loop, result: Callable[..., Any]) -> None:
+        message = result(payload="garbage")
+        loop.deliver(message)
+        loop.turn()
+        assert loop.parking.buried == [message]
+        assert message.acknowledged
+
+    def test_that_a_defect_of_ours_stops_is_parked(
+        self, loop: Loop, result: Callable[..., Any], engine: FakeEngine
+    ) -> None:
+        message = result()
+        engine.refuse_next(ZeroDivisionError("oops"))  # type: ignore[arg-type]  # what nobody foresaw
+        decision = loop.callbacks._try(message)
+        assert (decision.disposal, decision.reason) == (Disposal.PARK, "ZeroDivisionError: oops")
+        assert not decision.engine_answered
+
+
+class TestPause:
+    @pytest.fixture
+    def held(self, loop: Loop, result: Callable[..., Any], engine: FakeEngine) -> list[Any]:
+        """Three results that the engine, which is down, could not take."""
+        messages = [result() for _ in range(3)]
+        engine.is_down = True
+        loop.deliver(*messages)
+        loop.turn()
+        return messages
+
+    def test_begins_when_the_engine_is_unreachable(self, loop: Loop, held: list[Any]) -> None:
+        assert not loop.consumer.consumes
+        assert not any(message.acknowledged for message in held)
+
+    def test_tries_one_result_a_second(self, loop: Loop, held: list[Any]) -> None:  # noqa: ARG002  # what is held
+        assert [loop.turn(seconds) for seconds in (0.5, 0.6, 0.1, 1.0)] == [0, 1, 0, 1]
+
+    def test_ends_when_the_engine_takes_one(self, loop: Loop, held: list[Any], engine: FakeEngine) -> None:
+        engine.is_down = False
+        assert loop.turn(1.0) == 1
+        assert loop.consumer.consumes
+        assert loop.turn() == 2
+        assert all(message.acknowledged for message in held)
+
+    def test_ends_when_the_engine_refuses_one(self, loop: Loop, held: list[Any], engine: FakeEngine) -> None:
+        engine.is_down = False
+        engine.refuse_next(EngineDeniedError("401", status=401))
+        loop.turn(1.0)
+        assert loop.consumer.consumes
+        assert len(loop.parking.parked) == 1
+        assert loop.parking.parked[0] in held
+
+    @pytest.mark.parametrize("what", ["parked for want of a ledger", "unreadable"])
+    def test_outlasts_what_says_nothing_about_the_engine(
         self,
-        callbacks: Callbacks,
+        loop: Loop,
+        held: list[Any],
+        result: Callable[..., Any],
         engine: FakeEngine,
         ledger: FakeLedger,
-        in_flight: Callable[..., DispatchRef],
-        message: Callable[..., Any],
+        what: str,
     ) -> None:
-        engine.add()
-        result = message("procos.fail", (["id"], {"dispatch": in_flight().to_json()}, {}))
+        engine.is_down = False
+        message = result(payload="garbage") if what == "unreadable" else result("procos.fail")
+        engine.is_down, ledger.is_down = True, True
+        loop.deliver(message)
+        assert loop.turn() == 1
+        assert message.acknowledged
+        assert not loop.consumer.consumes
+        assert loop.turn() == 0, f"{len(held)} are held, and not one is tried before its time"
+
+    def test_ends_when_nothing_is_left_to_try(
+        self, loop: Loop, result: Callable[..., Any], engine: FakeEngine, ledger: FakeLedger
+    ) -> None:
+        message = result("procos.fail")
+        engine.refuse_next(UNREACHABLE)
+        loop.deliver(message)
+        loop.turn()
+        assert not loop.consumer.consumes
         ledger.is_down = True
-        assert callbacks._try(result)[0] is Disposal.PARK
+        loop.turn(1.0)
+        assert loop.parking.parked == [message]
+        loop.turn(1.0)
+        assert loop.consumer.consumes
 
-    def test_of_what_cannot_be_read_is_the_dead_letters(
-        self, callbacks: Callbacks, message: Callable[..., Any]
+    def test_waits_in_patience_while_the_one_that_is_tried_hangs(
+        self, loop: Loop, result: Callable[..., Any], engine: FakeEngine
     ) -> None:
-        disposal, reason = callbacks._try(message("procos.complete", "garbage"))
-        assert disposal is Disposal.DEAD_LETTER
-        assert "protocol 2" in reason
+        message = result()
+        engine.refuse_next(UNREACHABLE)
+        loop.deliver(message)
+        loop.turn()
+        assert loop.patience() == 1.0
+        loop.time.now += 1.0
+        loop.settle()
+        loop.time.now += 19.0
+        assert loop.patience() == IDLE_SECONDS
 
-    def test_of_a_defect_of_ours_is_to_park(self, callbacks: Callbacks, engine: FakeEngine, result: Any) -> None:
-        engine.refuse_next(ZeroDivisionError("oops"))  # type: ignore[arg-type]  # what nobody foresaw
-        assert callbacks._try(result) == (Disposal.PARK, "ZeroDivisionError: oops")
+
+class TestMove:
+    def test_is_tried_again_when_the_broker_did_not_take_it(self, loop: Loop, result: Callable[..., Any]) -> None:
+        message = result(payload="garbage")
+        loop.parking.refuses = True
+        loop.deliver(message)
+        loop.turn()
+        assert not message.acknowledged
+        assert loop.patience() == 1.0
+        loop.parking.refuses = False
+        loop.turn(1.0)
+        assert loop.parking.buried == [message]
+        assert message.acknowledged
+
+    def test_waits_for_its_time_where_the_broker_has_no_timed_queues(
+        self, loop: Loop, result: Callable[..., Any], engine: FakeEngine
+    ) -> None:
+        message = result()
+        loop.parking.keep_back_seconds = 3.0
+        engine.refuse_next(EngineDeniedError("401", status=401))
+        loop.deliver(message)
+        loop.turn()
+        assert (loop.parking.parked, message.acknowledged, loop.patience()) == ([], False, 3.0)
+        loop.turn(3.0)
+        assert (loop.parking.parked, message.acknowledged) == ([message], True)
+
+    def test_is_left_undone_when_the_connection_was_lost(self, loop: Loop, result: Callable[..., Any]) -> None:
+        message = result(payload="garbage")
+        loop.deliver(message)
+        loop.completers.work()
+        loop.settle()
+        loop.callbacks._begin_generation()
+        loop.mover.work()
+        loop.settle()
+        assert (loop.parking.buried, message.acknowledged) == ([], False)
