@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+LOCK_SECONDS = 20
+"""As the stack of these tests is set."""
 
 
 class TestSurvival:
@@ -23,6 +28,23 @@ class TestSurvival:
         eventually(lambda: stack.finished(ids) == 10, seconds=90, what="ten instances ended after the restart")
         assert _count(effects, "start") == 10
         assert stack.status()["engine"]["restarts"] >= 1
+
+    def test_of_an_engine_frozen_past_the_locks_runs_every_function_once(
+        self, stack: Any, eventually: Callable[..., None], tmp_path: Path
+    ) -> None:
+        effects = tmp_path / "effects"
+        ids = [_sleep(stack, LOCK_SECONDS + 10.0, effects) for _ in range(4)]
+        eventually(lambda: _count(effects, "start") == 4, seconds=30, what="four tasks started")
+        engine = stack.pid("engine")
+        os.kill(engine, signal.SIGSTOP)
+        try:
+            time.sleep(LOCK_SECONDS + 4)
+        finally:
+            os.kill(engine, signal.SIGCONT)
+        eventually(lambda: stack.finished(ids) == 4, seconds=60, what="four instances ended")
+        assert _count(effects, "start") == 4
+        log = (stack.folder / "logs" / "bridge.log").read_text()
+        assert "external_task.adopted" in log or "lease.taken_again" in log
 
     def test_of_a_killed_ai_worker_brings_every_instance_to_its_end(
         self, stack: Any, eventually: Callable[..., None], tmp_path: Path
@@ -63,6 +85,8 @@ class TestSurvival:
         eventually(lambda: _count(effects, "start") == 4, seconds=30, what="four tasks started")
         os.kill(stack.pid("redis"), signal.SIGKILL)
         eventually(lambda: stack.finished(ids) == 4, seconds=120, what="four instances ended")
+        assert _count(effects, "effect") >= 4
+        assert _count(effects, "start") <= 8
 
 
 def _sleep(stack: Any, seconds: float, effects: Path) -> str:

@@ -38,7 +38,7 @@ class TestConfigureLogs:
 
     def test_gives_lines_of_libraries_the_same_shape(self, lines: pytest.CaptureFixture[str]) -> None:
         configure_logs(LogSettings(format="json", level="INFO"))
-        logging.getLogger("celery.worker").warning("a %s", "word")
+        logging.getLogger("some.library").warning("a %s", "word")
         assert json.loads(lines.readouterr().err)["event"] == "a word"
 
     def test_leaves_out_what_is_below_the_level(self, lines: pytest.CaptureFixture[str]) -> None:
