@@ -6,7 +6,7 @@ question=${QUESTION:-What is a process engine?}
 
 begun=$SECONDS
 deploy/dev/prerequisites.sh
-make --no-print-directory .venv/.complete
+make --silent --no-print-directory .venv/.complete
 deploy/engine/build.sh > /dev/null
 installed=$((SECONDS - begun))
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-WARM_UP, SAMPLES, GAP = 300, 60, 0.25
+WARM_UP, SAMPLES, GAP = 3000, 60, 0.25
+"""A JVM compiles what it runs often: an engine that has done a few hundred steps is measured cold."""
 BURST, WORK, WORKERS = 64, 0.2, 4
 IDLE_SECONDS = 20.0
 RAW_NOOP, RAW_SLEEP = "bench_raw_noop", "bench_raw_sleep"
@@ -159,7 +160,7 @@ def _warm_up(stack: LocalStack) -> None:
     ids = [stack.start("sample_noop") for _ in range(WARM_UP)]
     with RawClient(stack.rest, RAW_NOOP):
         ids += [stack.start(RAW_NOOP) for _ in range(WARM_UP)]
-        wait_until(lambda: stack.finished(ids) == len(ids), seconds=120, what="the warm-up to end")
+        wait_until(lambda: stack.finished(ids) == len(ids), seconds=240, what="the warm-up to end")
 
 
 def _deploy_raw(stack: LocalStack) -> None:
