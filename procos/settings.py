@@ -8,42 +8,27 @@ is called by `procos.app` and `procos.cli` only; everything else is handed the p
 from __future__ import annotations
 
 import difflib
-import os
-import re
 import socket
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from procos.domain.addresses import has_scheme, rest_root, web_address
 from procos.domain.errors import SettingsError
 from procos.domain.variables import LARGEST_TOGETHER
+from procos.environment_names import PREFIX, given
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-PREFIX = "PROCOS_"
-FOREIGN = re.compile(r"PROCOS_(TEST_|FAILPOINT_)|PROCOS_\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
-"""Names that are not settings: those of tests, and those Kubernetes injects for a service called `procos-…`."""
-INJECTED = re.compile(r"(tcp|udp|sctp)://")
-"""What Kubernetes puts into `<SERVICE>_PORT`, which for a service called `procos-engine` is a setting's name too."""
-
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "PROCOS_ENGINE_URL": ("CAMUNDA_URL",),
-    "PROCOS_ENGINE_DB_URL": ("CAMUNDA_DB_URL", "DATABASE_URL"),
-    "PROCOS_ENGINE_DB_USER": ("CAMUNDA_DB_USER",),
-    "PROCOS_ENGINE_DB_PASSWORD": ("CAMUNDA_DB_PASSWORD",),
-    "PROCOS_BROKER_URL": ("BROKER_URL", "RABBITMQ_URL", "CLOUDAMQP_URL"),
-    "PROCOS_REDIS_URL": ("REDIS_URL",),
-    "PROCOS_OPENAI_API_KEY": ("OPENAI_API_KEY",),
-    "PROCOS_OPENAI_BASE_URL": ("OPENAI_BASE_URL",),
-    "PROCOS_OLLAMA_URL": ("OLLAMA_URL",),
-    "PROCOS_WORKER_CONCURRENCY": ("WEB_CONCURRENCY",),
-}
 
 
 def _printable(secret: SecretStr) -> SecretStr:
@@ -51,6 +36,14 @@ def _printable(secret: SecretStr) -> SecretStr:
     if not (text.isascii() and text.isprintable()):
         raise ValueError("expected printable ASCII characters only, as an HTTP header can carry")
     return secret
+
+
+def _listed(value: object) -> object:
+    """Read a list as it stands in an environment variable: separated by commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class _Section(BaseModel):
@@ -64,6 +57,15 @@ class EngineSettings(_Section):
     user: str | None = None
     password: SecretStr | None = None
     token: SecretStr | None = Field(None, description="A bearer token, instead of user and password.")
+    oauth_token_url: Annotated[str, AfterValidator(web_address)] | None = Field(
+        None, description="Where an OAuth2 client gets its token, by client credentials."
+    )
+    oauth_client_id: str | None = None
+    oauth_client_secret: SecretStr | None = None
+    oauth_scope: str | None = None
+    client_cert: Path | None = Field(None, description="PEM file of a client certificate.")
+    client_key: Path | None = Field(None, description="PEM file of its key, where the certificate's has none.")
+    ca: Path | None = Field(None, description="PEM file of the authorities to trust instead of the system's.")
     timeout: float = Field(10.0, gt=0, description="Seconds a call may take, long polls apart.")
     port: int = Field(8080, ge=1, le=65535, description="The port an engine started here prefers.")
     address: str = Field("127.0.0.1", description="The address an engine started here listens on.")
@@ -112,6 +114,19 @@ class BridgeSettings(_Section):
         "fail", description="External tasks of topics without a route: make an incident, or leave them to others."
     )
     drain_timeout: float = Field(20.0, ge=0, description="Seconds reports under way get when the bridge stops.")
+    lost_after: float = Field(
+        60.0, ge=5, description="Seconds without a sign of life before a dispatch is looked into."
+    )
+    largest_age: float = Field(
+        86400.0,
+        ge=60,
+        description="Seconds a try may take, queue and postponements included, before it is an incident.",
+    )
+    tenants: _Names = Field((), description="Fetch the external tasks of these tenants alone.")
+    process_keys: _Names = Field((), description="Fetch those of these process definitions alone.")
+    business_key: str | None = Field(None, description="Fetch those of this business key alone.")
+    health_address: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
+    health_port: int = Field(9464, ge=0, le=65535, description="0 serves none.")
 
 
 class WorkerSettings(_Section):
@@ -205,12 +220,12 @@ def load_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
     Raises:
         SettingsError: a PROCOS_ name is unknown, or a value is not what its field expects.
     """
-    given = _given(os.environ if environ is None else environ, dotenv)  # noqa: TID251  # the one place
-    unknown = [_unknown(name) for name in sorted(given) if name not in known_names()]
+    found = given(environ, dotenv, known=known_names())
+    unknown = [_unknown(name) for name in sorted(found) if name not in known_names()]
     if unknown:
         raise SettingsError(unknown)
     try:
-        return Settings(**_nested(given), set_by_user=frozenset(given))
+        return Settings(**_nested(found), set_by_user=frozenset(found))
     except ValidationError as error:
         raise SettingsError(list(_problems(error))) from error
 
@@ -221,38 +236,9 @@ def known_names() -> frozenset[str]:
     return frozenset(_names(Settings, PREFIX)) - {"PROCOS_SET_BY_USER"}
 
 
-def alias_conflicts(environ: Mapping[str, str] | None = None) -> list[str]:
-    """One warning for every alias that says something else than the PROCOS_ name it stands for."""
-    given = os.environ if environ is None else environ  # noqa: TID251  # the one place
-    return [
-        f"{name} and {alias} are both set and differ: {name} is used"
-        for name, aliases in ALIASES.items()
-        for alias in aliases
-        if name in given and alias in given and given[name] != given[alias]
-    ]
-
-
-def _given(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
-    from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None} if dotenv else {}
-    everything = {**from_file, **environ}
-    given = {name: value for name, value in everything.items() if name.startswith(PREFIX) and _is_ours(name, value)}
-    for name, aliases in ALIASES.items():
-        for alias in aliases:
-            if everything.get(alias):
-                given.setdefault(name, everything[alias])
-    return given
-
-
-def _is_ours(name: str, value: str) -> bool:
-    """Whether a PROCOS_ name is meant for us; one that is set to nothing counts as not set."""
-    if name in known_names():
-        return value != "" and not (name.endswith("_PORT") and INJECTED.match(value))
-    return value != "" and not FOREIGN.match(name)
-
-
-def _nested(given: Mapping[str, str]) -> dict[str, Any]:
+def _nested(found: Mapping[str, str]) -> dict[str, Any]:
     source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in given.items()}
+    source.env_vars = {name.lower(): value for name, value in found.items()}
     return source()
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from procos.settings import ALIASES, load_settings
+from procos.environment_names import ALIASES
+from procos.settings import load_settings
 
 OURS = {alias for aliases in ALIASES.values() for alias in aliases}
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procos.environment_names import alias_conflicts
 from procos.kernel.state import stack_environment
-from procos.settings import alias_conflicts, load_settings
+from procos.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

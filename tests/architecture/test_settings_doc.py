@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from procos.settings import ALIASES, known_names
+from procos.environment_names import ALIASES
+from procos.settings import known_names
 
 TEXT = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 ROWS = {

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from procos.settings import ALIASES, PREFIX
+from procos.environment_names import ALIASES, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from procos.domain.errors import SettingsError
-from procos.settings import Settings, alias_conflicts, known_names, load_settings
+from procos.environment_names import alias_conflicts
+from procos.settings import Settings, known_names, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
