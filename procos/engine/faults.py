@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OPTIMISTIC_LOCKING, DEADLOCK, FOREIGN_KEY = 1, 10000, 10001
 COLUMN_SIZE = 10002
-INTERNAL_ERROR = 500
+TOO_LARGE, INTERNAL_ERROR = 413, 500
 BUSY_KINDS = {"RestException", "InvalidRequestException"}
 DATABASE_KINDS = {"CannotCreateTransactionException", "TransactionSystemException"}
 """The engine lives, its database does not answer; seen on Camunda 7.24 with PostgreSQL stopped."""
@@ -67,6 +67,8 @@ def _class_of(answer: Answer) -> type[EngineError]:
             return EngineBusyError
         case 404:
             return _not_found(answer)
+        case 413:  # said by a proxy, whose limit the next try meets too
+            return EngineRejectedError
         case 400 if any(part in text for part in LEASE_TEXTS):
             return LeaseLostError
         case 400 if "is suspended" in text:
@@ -100,11 +102,13 @@ def _message(cause: type[EngineError], answer: Answer, address: str) -> str:
     if cause is EngineDeniedError:
         return (
             f"the engine at {address} refuses the credentials ({answer.status}){said}. "
-            "Set PROCOS_ENGINE_USER and PROCOS_ENGINE_PASSWORD, or PROCOS_ENGINE_TOKEN."
+            "Set PROCOS_ENGINE_USER and PROCOS_ENGINE_PASSWORD, or PROCOS_ENGINE_TOKEN, or PROCOS_ENGINE_OAUTH_*."
         )
     if cause is EngineMisconfiguredError:
         return (
             f"{address} does not answer like a Camunda 7 REST API ({answer.status}){said}. "
             "PROCOS_ENGINE_URL is the REST root, such as http://localhost:8080/engine-rest."
         )
+    if answer.status == TOO_LARGE:
+        return f"the engine, or a proxy before it, finds the request too large (413){said}"
     return answer.message or f"the engine answered {answer.status}"

@@ -6,28 +6,42 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import EngineMisconfiguredError, EngineRejectedError
-from procos.domain.external_task import Topic
+from procos.domain.errors import EngineDeniedError, EngineMisconfiguredError, EngineRejectedError
+from procos.domain.external_task import ExternalTaskId, Topic
+from procos.domain.variables import to_engine
+from procos.engine.faults import COLUMN_SIZE
+from procos.engine.long_texts import as_objects, has_long_texts, too_long
+from procos.engine.paths import path
+from procos.engine.uncaught import REFUSES_UNCAUGHT, UncaughtErrors
 from procos.engine.wire import (
     LONGEST_MESSAGE,
+    count_from_json,
     external_task_from_json,
+    external_tasks_from_json,
     milliseconds,
     storable,
     topic_to_json,
-    variables_to_json,
+    typed_variables_to_json,
 )
+from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from procos.domain.external_task import ExternalTask, ExternalTaskId
+    from procos.domain.external_task import ExternalTask
+    from procos.domain.variables import TypedValue
     from procos.engine.protocol import Subscription
     from procos.engine.transport import Transport
 
+log = get_logger(__name__)
 
 OLDEST_FIRST = [{"sortBy": "createTime", "sortOrder": "asc"}]
 """Among equal priorities; engines before 7.21 ignore it and answer in any order."""
+
+BY_ID = [{"sortBy": "id", "sortOrder": "asc"}]
+PAGE = 500
+"""External tasks of one list, and ids of one question: 500 of either take the engine 12 to 40 ms."""
 
 
 class HttpEngine:
@@ -35,6 +49,7 @@ class HttpEngine:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._uncaught = UncaughtErrors(transport)
 
     @cached_property
     def knows_json(self) -> bool:
@@ -51,6 +66,11 @@ class HttpEngine:
         except EngineRejectedError as refusal:
             return "Unsupported value type" not in str(refusal)
         return True
+
+    @cached_property
+    def refuses_uncaught(self) -> bool:
+        """Whether the engine says that it refuses BPMN errors nobody catches."""
+        return self._transport.header("/version", REFUSES_UNCAUGHT) == "true"
 
     def version(self) -> str:
         """Return the engine's version, such as 7.24.0."""
@@ -73,11 +93,11 @@ class HttpEngine:
         if wait:
             body["asyncResponseTimeout"] = milliseconds(wait)
         answer = self._transport.post("/external-task/fetchAndLock", body, wait=wait.total_seconds())
-        return [external_task_from_json(source) for source in answer]
+        return external_tasks_from_json(answer)
 
     def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
         """End the step with its result."""
-        self._report(external_task_id, "complete", holder, variables=self._typed(variables))
+        self._report_with(external_task_id, "complete", holder, variables)
 
     def fail(
         self,
@@ -103,14 +123,20 @@ class HttpEngine:
     def raise_bpmn_error(
         self, external_task_id: ExternalTaskId, holder: str, *, code: str, message: str, variables: Mapping[str, object]
     ) -> None:
-        """Throw a BPMN error at the step."""
-        self._report(
+        """Throw a BPMN error at the step.
+
+        Raises:
+            EngineRejectedError: nothing catches it; said by engines that refuse such an error, else by the model.
+        """
+        if not self.refuses_uncaught:
+            self._uncaught.refuse(external_task_id, code)
+        self._report_with(
             external_task_id,
             "bpmnError",
             holder,
+            variables,
             errorCode=code,
             errorMessage=storable(message)[:LONGEST_MESSAGE],
-            variables=self._typed(variables),
         )
 
     def extend(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
@@ -123,11 +149,33 @@ class HttpEngine:
 
     def unlock(self, external_task_id: ExternalTaskId) -> None:
         """Give the external task back, for anybody to fetch."""
-        self._transport.post(f"/external-task/{external_task_id}/unlock", {})
+        self._transport.command(path("external-task", external_task_id, "unlock"), {})
 
     def find(self, external_task_id: ExternalTaskId) -> ExternalTask:
         """Read one external task, without its variables."""
-        return external_task_from_json(self._transport.get(f"/external-task/{external_task_id}"))
+        return external_task_from_json(self._transport.get(path("external-task", external_task_id)))
+
+    def held_by(self, holder: str) -> Sequence[ExternalTask]:
+        """List every external task whose last lock is the holder's, run out or not, without their variables."""
+        return list(self._listed({"workerId": holder, "sorting": BY_ID}))
+
+    def which_exist(self, external_task_ids: Collection[ExternalTaskId]) -> frozenset[ExternalTaskId]:
+        """Tell which of these are still open, in few requests."""
+        ids = sorted(external_task_ids)
+        parts = [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
+        return frozenset(task.id for part in parts for task in self._page({"externalTaskIdIn": part}, 0))
+
+    def has_completed(self, external_task_id: ExternalTaskId) -> bool:
+        """Whether history says that the step was completed, rather than cancelled or ended by a BPMN error.
+
+        An engine that keeps no such record (history level below `full`), or does not show it, is taken to say no.
+        """
+        question = {"externalTaskId": external_task_id, "successLog": "true"}
+        try:
+            return count_from_json(self._transport.get("/history/external-task-log/count", question)) > 0
+        except (EngineDeniedError, EngineMisconfiguredError, EngineRejectedError) as refusal:
+            log.debug("history.not_shown", reason=str(refusal))
+            return False
 
     def open_topics(self) -> Sequence[Topic]:
         """List the topics of external tasks that nobody holds and that have tries left."""
@@ -137,7 +185,45 @@ class HttpEngine:
         return [Topic(str(name)) for name in answer]
 
     def _report(self, external_task_id: ExternalTaskId, verb: str, holder: str, **fields: object) -> None:
-        self._transport.post(f"/external-task/{external_task_id}/{verb}", {"workerId": holder, **fields})
+        self._transport.command(path("external-task", external_task_id, verb), {"workerId": holder, **fields})
 
-    def _typed(self, variables: Mapping[str, object]) -> dict[str, object]:
-        return variables_to_json(variables, json_type=self.knows_json) if variables else {}
+    def _listed(self, question: Mapping[str, object]) -> Iterator[ExternalTask]:
+        first = 0
+        while rows := self._page(question, first):
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            first += PAGE
+
+    def _page(self, question: Mapping[str, object], first: int) -> Sequence[ExternalTask]:
+        rows = self._transport.post("/external-task", question, params={"firstResult": first, "maxResults": PAGE})
+        return external_tasks_from_json(rows)
+
+    def _report_with(
+        self,
+        external_task_id: ExternalTaskId,
+        verb: str,
+        holder: str,
+        variables: Mapping[str, object],
+        **fields: object,
+    ) -> None:
+        """Report with variables; texts that do not fit their column are sent once more as objects."""
+        typed = self._typed(variables)
+
+        def send(written: Mapping[str, TypedValue]) -> None:
+            self._report(external_task_id, verb, holder, variables=typed_variables_to_json(written), **fields)
+
+        try:
+            send(typed)
+        except EngineRejectedError as refusal:
+            if refusal.code != COLUMN_SIZE:
+                raise
+            if not (self.knows_json and has_long_texts(typed)):
+                raise too_long(typed, refusal) from refusal
+            try:
+                send(as_objects(typed))
+            except EngineRejectedError as again:
+                raise too_long(typed, refusal) from again
+
+    def _typed(self, variables: Mapping[str, object]) -> dict[str, TypedValue]:
+        return {name: to_engine(name, value, json_type=self.knows_json) for name, value in variables.items()}

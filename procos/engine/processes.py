@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from procos.domain.errors import EngineRejectedError, ModelError, UsageError, VariableError
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId
 from procos.domain.variables import from_engine, parse_date
-from procos.engine.wire import typed_from_json, variables_to_json
+from procos.engine.paths import path
+from procos.engine.wire import count_from_json, typed_from_json, variables_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from procos.engine.transport import Transport
 
 NOT_FOUND = 404
+HISTORY_COUNT = "/history/process-instance/count"
 DEPLOYMENT_SOURCE = "procos"
 
 
@@ -117,7 +119,7 @@ class Processes:
         """
         try:
             body = {"variables": variables_to_json(variables, json_type=json_type), "businessKey": business_key}
-            answer = self._transport.post(f"/process-definition/key/{key}/start", body)
+            answer = self._transport.post(path("process-definition", "key", key, "start"), body)
         except VariableError as error:
             raise UsageError(str(error)) from error
         except EngineRejectedError as refusal:
@@ -129,7 +131,7 @@ class Processes:
 
     def instance(self, instance_id: ProcessInstanceId) -> Instance:
         """Read an instance from history."""
-        source = self._transport.get(f"/history/process-instance/{instance_id}")
+        source = self._transport.get(path("history", "process-instance", instance_id))
         return Instance(
             id=instance_id,
             key=source["processDefinitionKey"],
@@ -137,6 +139,10 @@ class Processes:
             started=parse_date("startTime", source["startTime"]),
             ended=_moment(source, "endTime"),
         )
+
+    def find_instance(self, instance_id: ProcessInstanceId) -> Instance | None:
+        """Read an instance from history, if there is one of this id."""
+        return self.instance(instance_id) if self._is_known(instance_id) else None
 
     def variables(self, instance_id: ProcessInstanceId) -> Mapping[str, object]:
         """Read the instance's own variables from history; those of types tasks do not know are left out."""
@@ -164,6 +170,11 @@ class Processes:
     def open_incidents(self) -> int:
         """Count the incidents of all instances."""
         return int(self._transport.get("/incident/count")["count"])
+
+    def _is_known(self, instance_id: ProcessInstanceId) -> bool:
+        # A direct read of what is not there is answered like a wrong address.
+        question = {"processInstanceId": instance_id}
+        return bool(instance_id) and count_from_json(self._transport.get(HISTORY_COUNT, question)) > 0
 
     def _external_task_ids(self, instance_id: ProcessInstanceId) -> Mapping[str, ExternalTaskId]:
         rows = self._transport.get("/history/external-task-log", {"processInstanceId": instance_id})

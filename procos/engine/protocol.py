@@ -1,4 +1,4 @@
-"""What the bridge needs of an engine: eight calls on external tasks.
+"""What the bridge needs of an engine: calls on external tasks, and which of them to ask for.
 
 `HttpEngine` does them over REST; `procos.testing.FakeEngine` does them in memory under the same contract cases.
 """
@@ -9,19 +9,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
 
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which external tasks of a topic to fetch; what is empty restricts nothing, what is set must all hold."""
+
+    tenants: tuple[str, ...] = ()
+    process_keys: tuple[str, ...] = ()
+    business_key: str | None = None
+
+
+EVERYTHING = Filter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One topic of a fetch: how long to lock, and which variables to bring (None: all)."""
+    """One topic of a fetch: how long to lock, which variables to bring (None: all), and of which processes."""
 
     topic: Topic
     lock_duration: timedelta
     variables: tuple[str, ...] | None = None
+    only: Filter = EVERYTHING
 
 
 class Engine(Protocol):
@@ -63,3 +76,12 @@ class Engine(Protocol):
 
     def find(self, external_task_id: ExternalTaskId) -> ExternalTask:
         """Read one external task, without its variables."""
+
+    def held_by(self, holder: str) -> Sequence[ExternalTask]:
+        """List every external task whose last lock is the holder's, run out or not, without their variables."""
+
+    def which_exist(self, external_task_ids: Collection[ExternalTaskId]) -> frozenset[ExternalTaskId]:
+        """Tell which of these are still open, in few requests."""
+
+    def has_completed(self, external_task_id: ExternalTaskId) -> bool:
+        """Whether history says that the step was completed, rather than cancelled or ended by a BPMN error."""

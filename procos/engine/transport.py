@@ -1,6 +1,7 @@
 """HTTP to the engine: one keep-alive session per thread, always with a timeout, proxies of the environment ignored.
 
-Every answer that is not success leaves here as an `EngineError`, every missing answer as `EngineUnreachableError`.
+`Access` makes the sessions. Every answer that is not success leaves here as an `EngineError`, every missing answer as
+`EngineUnreachableError`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from procos.domain.errors import EngineMisconfiguredError, EngineUnreachableError
+from procos.engine.access import Access
 from procos.engine.faults import Answer, fault
+from procos.engine.reasons import CONNECT_TIMEOUT, why_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from procos.settings import EngineSettings
-
-CONNECT_TIMEOUT = 5.0
 
 
 class Transport:
@@ -28,16 +29,30 @@ class Transport:
     def __init__(self, settings: EngineSettings) -> None:
         self.address = settings.url
         self._timeout = settings.timeout
-        self._settings = settings
+        self._access = Access(settings)
         self._local = threading.local()
 
     def get(self, path: str, params: Mapping[str, object] | None = None) -> Any:
         """Read; returns the JSON of the answer."""
         return self._call("GET", path, params=params)
 
-    def post(self, path: str, body: object, *, wait: float = 0.0) -> Any:
+    def header(self, path: str, name: str) -> str | None:
+        """Read a path for one header of its answer."""
+        response = self._send("GET", path)
+        self._body_of(response)
+        return response.headers.get(name)
+
+    def post(self, path: str, body: object, *, params: Mapping[str, object] | None = None, wait: float = 0.0) -> Any:
         """Send JSON; `wait` seconds are added to the timeout for a long poll. Returns None for an empty answer."""
-        return self._call("POST", path, json=body, wait=wait)
+        return self._call("POST", path, json=body, params=params, wait=wait)
+
+    def command(self, path: str, body: object) -> None:
+        """Send JSON to what answers nothing; any other answer is not the engine's, whatever its status.
+
+        A page of a proxy that says 200 must never count as a report the engine took.
+        """
+        if self._call("POST", path, json=body) is not None:
+            raise _not_the_engine(self.address, "an answer where the engine gives none")
 
     def put(self, path: str, body: object) -> Any:
         """Replace; returns None for an empty answer."""
@@ -52,14 +67,16 @@ class Transport:
         return self._call("POST", path, data=fields, files=files, wait=30.0)
 
     def _call(self, method: str, path: str, *, wait: float = 0.0, **options: Any) -> Any:
-        url = self.address + path
+        return self._body_of(self._send(method, path, wait=wait, **options))
+
+    def _send(self, method: str, path: str, *, wait: float = 0.0, **options: Any) -> requests.Response:
+        timeout = (CONNECT_TIMEOUT, self._timeout + wait)
         try:
-            response = self._session().request(
-                method, url, timeout=(CONNECT_TIMEOUT, self._timeout + wait), allow_redirects=False, **options
+            return self._session().request(
+                method, self.address + path, timeout=timeout, allow_redirects=False, **options
             )
         except requests.RequestException as error:
-            raise EngineUnreachableError(self.address, _reason(error)) from error
-        return self._body_of(response)
+            raise EngineUnreachableError(self.address, why_unanswered(error)) from error
 
     def _body_of(self, response: requests.Response) -> Any:
         if response.status_code == requests.codes.no_content:
@@ -67,38 +84,30 @@ class Transport:
         body = _parsed(response)
         if response.ok and not response.is_redirect:
             if body is NOT_JSON:
-                raise EngineMisconfiguredError(
-                    f"{self.address} answers {response.status_code} with something that is not JSON; "
-                    "PROCOS_ENGINE_URL is the REST root, such as http://localhost:8080/engine-rest."
-                )
+                raise _not_the_engine(self.address, f"{response.status_code} with something that is not JSON")
             return body
         raise fault(_answer(response.status_code, body), address=self.address)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = _new_session(self._settings)
+            session = self._local.session = self._access.session()
         return session
 
 
 NOT_JSON = object()
 
 
-def _new_session(settings: EngineSettings) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers["Accept"] = "application/json"
-    if settings.token:
-        session.headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
-    elif settings.user and settings.password:
-        session.auth = (settings.user, settings.password.get_secret_value())
-    return session
+def _not_the_engine(address: str, what: str) -> EngineMisconfiguredError:
+    return EngineMisconfiguredError(
+        f"{address} answers {what}; PROCOS_ENGINE_URL is the REST root, such as http://localhost:8080/engine-rest."
+    )
 
 
 def _parsed(response: requests.Response) -> Any:
     try:
         return json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):  # a proxy's page, in whatever encoding, or brackets without end
         return NOT_JSON
 
 
@@ -113,17 +122,3 @@ def _answer(status: int, body: Any) -> Answer:
         code=code if isinstance(code, int) else None,
         details=details if isinstance(details := body.get("details"), dict) else {},
     )
-
-
-def _reason(error: requests.RequestException) -> str:
-    """Name the failure without the library's wrapping, which repeats the address several times."""
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {CONNECT_TIMEOUT:.0f} s"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    text = str(error)
-    if "Connection refused" in text:
-        return "connection refused"
-    if "Name or service not known" in text or "NameResolutionError" in text:
-        return "unknown host name"
-    return "connection lost" if isinstance(error, requests.ConnectionError) else type(error).__name__

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from procos.engine.protocol import Subscription
+    from procos.engine.protocol import Filter, Subscription
 
 LONGEST_MESSAGE = 666
 """The engine cuts errorMessage at this many characters; the whole text goes into errorDetails."""
@@ -41,7 +41,17 @@ def topic_to_json(subscription: Subscription) -> dict[str, object]:
     }
     if subscription.variables is not None:
         topic["variables"] = list(subscription.variables)
-    return topic
+    return topic | filter_to_json(subscription.only)
+
+
+def filter_to_json(only: Filter) -> dict[str, object]:
+    """Write what a topic is restricted to; an empty list would match nothing, so it is left out."""
+    fields: dict[str, object] = {
+        "tenantIdIn": list(only.tenants),
+        "processDefinitionKeyIn": list(only.process_keys),
+        "businessKey": only.business_key,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def variables_to_json(variables: Mapping[str, object], *, json_type: bool) -> dict[str, object]:
@@ -50,7 +60,12 @@ def variables_to_json(variables: Mapping[str, object], *, json_type: bool) -> di
     Raises:
         VariableError: for the first value no type can carry.
     """
-    return {name: typed_to_json(to_engine(name, value, json_type=json_type)) for name, value in variables.items()}
+    return typed_variables_to_json({name: to_engine(name, v, json_type=json_type) for name, v in variables.items()})
+
+
+def typed_variables_to_json(variables: Mapping[str, TypedValue]) -> dict[str, object]:
+    """Write variables that have their engine types."""
+    return {name: typed_to_json(typed) for name, typed in variables.items()}
 
 
 def typed_to_json(typed: TypedValue) -> dict[str, object]:
@@ -63,6 +78,29 @@ def typed_from_json(source: Mapping[str, Any]) -> TypedValue:
     return TypedValue(
         type=str(source.get("type") or "Null"), value=source.get("value"), value_info=source.get("valueInfo") or {}
     )
+
+
+def external_tasks_from_json(rows: object) -> list[ExternalTask]:
+    """Read a list of external tasks.
+
+    Raises:
+        EngineMisconfiguredError: it is none, or one of them lacks a field.
+    """
+    if not isinstance(rows, list):
+        raise EngineMisconfiguredError(f"the engine's list of external tasks is {type(rows).__name__}, expected a list")
+    return [external_task_from_json(row) for row in rows]
+
+
+def count_from_json(answer: object) -> int:
+    """Read the answer of a count.
+
+    Raises:
+        EngineMisconfiguredError: it is none.
+    """
+    count = answer.get("count") if isinstance(answer, dict) else None
+    if not isinstance(count, int):
+        raise EngineMisconfiguredError(f"the engine's count is {type(answer).__name__}, expected a number")
+    return count
 
 
 def external_task_from_json(source: Mapping[str, Any]) -> ExternalTask:

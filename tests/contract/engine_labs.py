@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from procos.domain.external_task import ExternalTaskId, Topic
+from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from procos.engine.http import HttpEngine
-from procos.engine.processes import ModelFile, Processes
+from procos.engine.paths import path
+from procos.engine.processes import Processes
+from procos.engine.protocol import EVERYTHING, Filter, Subscription
 from procos.engine.transport import Transport
+from procos.engine.wire import variables_to_json
 from procos.testing import FakeEngine, typed
 from tests.services import pause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from procos.domain.external_task import ProcessInstanceId
+    from procos.domain.external_task import ExternalTask
     from procos.settings import EngineSettings
+
+LONG = timedelta(minutes=5)
+SHORT, AFTER_SHORT = timedelta(milliseconds=300), 0.4
+"""A lock that runs out within a case, and the seconds after which it has."""
 
 BOUNDARY = """
 <bpmn:boundaryEvent id="catch_{code}" attachedToRef="step">
@@ -40,6 +49,18 @@ MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 </bpmn:definitions>"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Whose an instance is; its process has the topic's name where no key is given."""
+
+    tenant: str | None = None
+    process_key: str | None = None
+    business_key: str | None = None
+
+
+ANYWHERE = Origin()
+
+
 class EngineLab(Protocol):
     """What a case may do, beside the calls of the engine it is about."""
 
@@ -57,6 +78,7 @@ class EngineLab(Protocol):
         catches: Sequence[str] = (),
         priority: int = 0,
         variables: Mapping[str, object] | None = None,
+        origin: Origin = ANYWHERE,
     ) -> ExternalTaskId:
         """Let an instance arrive at a step of this topic."""
 
@@ -89,9 +111,16 @@ class FakeLab:
         catches: Sequence[str] = (),
         priority: int = 0,
         variables: Mapping[str, object] | None = None,
+        origin: Origin = ANYWHERE,
     ) -> ExternalTaskId:
         return self.engine.add(
-            topic, catches=catches, priority=priority, variables=typed(priority=priority, **(variables or {}))
+            topic,
+            catches=catches,
+            priority=priority,
+            variables=typed(priority=priority, **(variables or {})),
+            process_key=origin.process_key or topic,
+            business_key=origin.business_key,
+            tenant=origin.tenant,
         )
 
     def suspend(self, external_task_id: ExternalTaskId, *, suspended: bool = True) -> None:
@@ -126,17 +155,34 @@ class RealLab:
         catches: Sequence[str] = (),
         priority: int = 0,
         variables: Mapping[str, object] | None = None,
+        origin: Origin = ANYWHERE,
     ) -> ExternalTaskId:
-        self.processes.deploy(topic, [ModelFile(name=f"{topic}.bpmn", content=model(topic, catches).encode())])
-        instance = self.processes.start(topic, {"priority": priority, **(variables or {})})
+        key = origin.process_key or topic
+        self._deploy(key, model(topic, catches, key=key), origin.tenant)
+        instance = self._start(key, {"priority": priority, **(variables or {})}, origin)
         (task,) = self.transport.get("/external-task", {"processInstanceId": instance})
         external_task_id = ExternalTaskId(task["id"])
         self._instances[external_task_id] = instance
         return external_task_id
 
+    def _deploy(self, key: str, content: str, tenant: str | None) -> None:
+        fields = {"deployment-name": key, "enable-duplicate-filtering": "true"}
+        self.transport.post_form(
+            "/deployment/create",
+            fields | ({"tenant-id": tenant} if tenant else {}),
+            {f"{key}.bpmn": (f"{key}.bpmn", content.encode(), "application/xml")},
+        )
+
+    def _start(self, key: str, variables: Mapping[str, object], origin: Origin) -> ProcessInstanceId:
+        of_tenant = ("tenant-id", origin.tenant) if origin.tenant else ()
+        answer = self.transport.post(
+            path("process-definition", "key", key, *of_tenant, "start"),
+            {"variables": variables_to_json(variables, json_type=True), "businessKey": origin.business_key},
+        )
+        return ProcessInstanceId(answer["id"])
+
     def suspend(self, external_task_id: ExternalTaskId, *, suspended: bool = True) -> None:
-        path = f"/process-instance/{self._instances[external_task_id]}/suspended"
-        self.transport.put(path, {"suspended": suspended})
+        self.transport.put(f"/process-instance/{self._instances[external_task_id]}/suspended", {"suspended": suspended})
 
     def cancel(self, external_task_id: ExternalTaskId) -> None:
         self.transport.delete(f"/process-instance/{self._instances[external_task_id]}")
@@ -148,8 +194,23 @@ class RealLab:
         pause(seconds)
 
 
-def model(topic: Topic, catches: Sequence[str] = ()) -> str:
-    """Write a process of one step, whose key is its topic."""
+def fetch(
+    lab: EngineLab,
+    topic: Topic,
+    holder: str = "me",
+    *,
+    lock: timedelta = LONG,
+    max_tasks: int = 10,
+    variables: tuple[str, ...] | None = None,
+    only: Filter = EVERYTHING,
+) -> Sequence[ExternalTask]:
+    """Fetch from one topic, without waiting at the engine."""
+    subscription = Subscription(topic=topic, lock_duration=lock, variables=variables, only=only)
+    return lab.engine.fetch_and_lock(holder, [subscription], max_tasks=max_tasks, wait=timedelta(0))
+
+
+def model(topic: Topic, catches: Sequence[str] = (), *, key: str | None = None) -> str:
+    """Write a process of one step, whose key is its topic where none is given."""
     errors = "\n".join(f'<bpmn:error id="error_{code}" errorCode="{code}"/>' for code in catches)
     boundaries = "\n".join(BOUNDARY.format(code=code) for code in catches)
-    return MODEL.format(key=topic, topic=topic, errors=errors, boundaries=boundaries)
+    return MODEL.format(key=key or topic, topic=topic, errors=errors, boundaries=boundaries)

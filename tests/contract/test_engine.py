@@ -11,32 +11,16 @@ import pytest
 from procos.domain.errors import EngineRejectedError, LeaseLostError, TaskGoneError, TaskSuspendedError, VariableError
 from procos.domain.external_task import ExternalTaskId
 from procos.domain.variables import from_engine
-from procos.engine.protocol import Subscription
+from tests.contract.engine_labs import AFTER_SHORT, LONG, SHORT, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from procos.domain.external_task import ExternalTask, Topic
     from procos.engine.protocol import Engine
     from tests.contract.engine_labs import EngineLab
 
 NOW = timedelta(0)
-SHORT, AFTER_SHORT = timedelta(milliseconds=300), 0.4
-LONG = timedelta(minutes=5)
 UNKNOWN = ExternalTaskId("no-such-task")
-
-
-def fetch(
-    lab: EngineLab,
-    topic: Topic,
-    holder: str = "me",
-    *,
-    lock: timedelta = LONG,
-    max_tasks: int = 10,
-    variables: tuple[str, ...] | None = None,
-) -> Sequence[ExternalTask]:
-    subscription = Subscription(topic=topic, lock_duration=lock, variables=variables)
-    return lab.engine.fetch_and_lock(holder, [subscription], max_tasks=max_tasks, wait=NOW)
 
 
 def fail(
@@ -311,18 +295,6 @@ class TestUnlock:
         lab.engine.unlock(task_id)
         assert lab.engine.find(task_id).lease is None
         assert len(fetch(lab, topic, "other")) == 1
-
-
-class TestOpenTopics:
-    def test_are_those_of_steps_that_could_be_fetched(self, lab: EngineLab) -> None:
-        free, held, failed = lab.topic(), lab.topic(), lab.topic()
-        lab.start(free)
-        lab.start(held)
-        given_up = lab.start(failed)
-        fetch(lab, held)
-        fetch(lab, failed)
-        fail(lab.engine, given_up, retries=0, retry_in=NOW)
-        assert {free, held, failed} & set(lab.engine.open_topics()) == {free}
 
 
 class TestComplete:

@@ -9,10 +9,15 @@ from uuid import UUID
 
 import pytest
 
+from procos.domain.errors import EngineRejectedError
 from procos.domain.external_task import ProcessInstanceId, Topic
-from procos.domain.variables import from_engine
+from procos.domain.variables import from_engine, to_engine
+from procos.engine.faults import COLUMN_SIZE
+from procos.engine.long_texts import as_objects
+from procos.engine.paths import path
 from procos.engine.processes import ModelFile
 from procos.engine.protocol import Subscription
+from procos.engine.wire import typed_variables_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +120,27 @@ class TestExpressions:
         task, _ = fetched(real_lab, topic)
         real_lab.engine.complete(task.id, "me", {"result": value})
         assert fetched(real_lab, topic)[1]["seen"] == seen
+
+
+class TestTooLong:
+    def test_is_named_when_a_mapping_of_the_model_makes_it_so(self, real_lab: RealLab) -> None:
+        topic = deployed(real_lab, "result.concat(result)")
+        real_lab.processes.start(topic, {})
+        task, _ = fetched(real_lab, topic)
+        with pytest.raises(EngineRejectedError, match=r"variable 'result' \(3000 characters\)") as refusal:
+            real_lab.engine.complete(task.id, "me", {"result": "x" * 3000, "other": "y" * 1500})
+        assert refusal.value.code == COLUMN_SIZE
+        assert real_lab.engine.find(task.id).lease == task.lease
+
+    def test_is_what_no_text_of_any_database_is_as_an_object(self, real_lab: RealLab) -> None:
+        topic = deployed(real_lab, "result.length()")
+        real_lab.processes.start(topic, {})
+        task, _ = fetched(real_lab, topic)
+        written = as_objects({"result": to_engine("result", "é" * 3000)})
+        body = {"workerId": "me", "variables": typed_variables_to_json(written)}
+        real_lab.transport.command(path("external-task", task.id, "complete"), body)
+        _, variables = fetched(real_lab, topic)
+        assert (variables["result"], variables["seen"]) == ("é" * 3000, 3000)
 
 
 class TestGuidesCall:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import procos
+from procos.domain.errors import ProcosError, UnreachableError
+from procos.engine.http import HttpEngine
+from procos.engine.transport import Transport
 from procos.kernel.part import Command, Name, Part
 from procos.kernel.parts.environment import service_environment
 from procos.kernel.ports import LOOPBACK, moved
-from procos.kernel.probes import HttpProbe
+from procos.kernel.probes import LIMIT, HttpProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +29,15 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # compared with, never bound to
 
 
 def external_engine(engine: EngineSettings) -> Part:
-    """Describe an engine that runs elsewhere."""
+    """Describe an engine that runs elsewhere.
+
+    Raises:
+        SettingsError: the settings do not say in one way how it is called.
+    """
     return Part(
         name=Name.ENGINE,
         address=engine.url,
-        probe=_probe(engine, engine.url),
+        probe=_CallProbe(engine=HttpEngine(Transport(engine.model_copy(update={"timeout": LIMIT})))),
         is_external=True,
         set_by="PROCOS_ENGINE_URL",
     )
@@ -105,9 +113,26 @@ def _environment(engine: EngineSettings, *, port: int, data: Path) -> dict[str, 
 
 
 def _probe(engine: EngineSettings, url: str) -> HttpProbe:
+    """Ask an engine started here, which knows user and password and no other way in."""
     login = (engine.user, engine.password.get_secret_value()) if engine.user and engine.password else None
-    headers = {"Authorization": f"Bearer {engine.token.get_secret_value()}"} if engine.token else {}
-    return HttpProbe(url=f"{url}/version", login=login, headers=headers)
+    return HttpProbe(url=f"{url}/version", login=login)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CallProbe:
+    """Healthy when an engine elsewhere answers its clients: by token, OAuth2 or certificate, as they call it."""
+
+    engine: HttpEngine
+
+    def check(self) -> str | None:
+        """Return why the engine does not answer, or None."""
+        try:
+            self.engine.version()
+        except UnreachableError as error:
+            return error.reason
+        except ProcosError as error:
+            return str(error)
+        return None
 
 
 def _java() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass
@@ -22,11 +23,27 @@ class Site:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     hang: threading.Event | None = None
+    script: Callable[[str, dict[str, str], bytes], tuple[int, bytes]] | None = None
+    """Chooses status and body from path, headers and body of a request."""
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
+    with served("/engine-rest") as page:
+        yield page
+
+
+@pytest.fixture
+def token_server() -> Iterator[Site]:
+    with served("/token") as page:
+        yield page
+
+
+@contextmanager
+def served(path: str) -> Iterator[Site]:
+    """Serve a site of one's own on a free port."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -35,11 +52,14 @@ def site() -> Iterator[Site]:
             page.requests.append((self.command, self.path, dict(self.headers), body))
             if page.hang:
                 page.hang.wait(5)
-            self.send_response(page.status)
-            for name, value in {**page.headers, "Content-Length": str(len(page.body))}.items():
+            status, answer = page.status, page.body
+            if page.script:
+                status, answer = page.script(self.path, dict(self.headers), body)
+            self.send_response(status)
+            for name, value in {**page.headers, "Content-Length": str(len(answer))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(page.body)
+            self.wfile.write(answer)
 
         do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # the base class's names
 
@@ -48,8 +68,11 @@ def site() -> Iterator[Site]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    page = Site(address=f"http://127.0.0.1:{server.server_port}/engine-rest")
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that gave up are the point
+    page = Site(address=f"http://127.0.0.1:{server.server_port}{path}")
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield page
-    server.shutdown()
-    server.server_close()
+    try:
+        yield page
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -59,6 +59,7 @@ TABLE: list[tuple[int, str, str, int | None, type[EngineError]]] = [
     (401, "", "", None, EngineDeniedError),
     (403, "AuthorizationException", "The user is not allowed", None, EngineDeniedError),
     (408, "", "", None, EngineBusyError),
+    (413, "", "", None, EngineRejectedError),
     (429, "", "", None, EngineBusyError),
     (502, "", "", None, EngineBusyError),
     (503, "", "", None, EngineBusyError),

@@ -51,6 +51,13 @@ class OpenEngineTest {
     assertThat(answer.body()).contains("\"7.24.0\"");
   }
 
+  @Test
+  void saysThatItRefusesUncaughtErrors() {
+    HttpResponse<String> answer = caller.get("/engine-rest/version");
+
+    assertThat(answer.headers().firstValue(UncaughtErrorsFilter.HEADER)).hasValue("true");
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness"})
   void saysThatItIsHealthy(String path) {

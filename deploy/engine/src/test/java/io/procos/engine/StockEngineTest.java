@@ -1,0 +1,53 @@
+package io.procos.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.net.http.HttpResponse;
+import java.util.List;
+import org.camunda.bpm.engine.ExternalTaskService;
+import org.camunda.bpm.engine.RepositoryService;
+import org.camunda.bpm.engine.RuntimeService;
+import org.camunda.bpm.engine.externaltask.LockedExternalTask;
+import org.junit.jupiter.api.Test;
+import org.springframework.beans.factory.annotation.Autowired;
+import org.springframework.boot.test.context.SpringBootTest;
+import org.springframework.boot.test.web.server.LocalServerPort;
+
+/** The engine as it would be without our setting for BPMN errors, which Spring's own names may switch off. */
+@SpringBootTest(
+    webEnvironment = SpringBootTest.WebEnvironment.RANDOM_PORT,
+    properties = {
+      "procos.engine.db.url=jdbc:h2:mem:stock",
+      "camunda.bpm.generic-properties.properties.enable-exceptions-after-unhandled-bpmn-error=false",
+    })
+class StockEngineTest {
+
+  @LocalServerPort private int port;
+  @Autowired private RepositoryService repository;
+  @Autowired private RuntimeService runtime;
+  @Autowired private ExternalTaskService externalTasks;
+
+  @Test
+  void doesNotSayThatItRefusesUncaughtErrors() {
+    HttpResponse<String> answer = EngineCaller.anonymous(port).get("/engine-rest/version");
+
+    assertThat(answer.headers().firstValue(UncaughtErrorsFilter.HEADER)).isEmpty();
+  }
+
+  @Test
+  void swallowsABpmnErrorThatNobodyCatches() {
+    repository.createDeployment().addClasspathResource("one_step.bpmn").deploy();
+    String instance = runtime.startProcessInstanceByKey("one_step", "uncaught").getId();
+    List<LockedExternalTask> locked =
+        externalTasks.fetchAndLock(1, "w").topic("work", 60_000).businessKey("uncaught").execute();
+
+    HttpResponse<String> answer =
+        EngineCaller.anonymous(port)
+            .post(
+                "/engine-rest/external-task/" + locked.get(0).getId() + "/bpmnError",
+                "{\"workerId\":\"w\",\"errorCode\":\"NOBODY\"}");
+
+    assertThat(answer.statusCode()).isEqualTo(204);
+    assertThat(runtime.createProcessInstanceQuery().processInstanceId(instance).count()).isZero();
+  }
+}

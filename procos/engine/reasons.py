@@ -1,0 +1,37 @@
+"""Why no answer came, in a few words: the HTTP library's own repeat the address several times."""
+
+from __future__ import annotations
+
+import requests
+
+CONNECT_TIMEOUT = 5.0
+
+
+def why_unanswered(error: requests.RequestException) -> str:
+    """Name the failure, and the setting that mends it where one may."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return _tls_reason(str(error))
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {CONNECT_TIMEOUT:.0f} s"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    text = str(error)
+    if "Connection refused" in text:
+        return "connection refused"
+    if "Name or service not known" in text or "NameResolutionError" in text:
+        return "unknown host name"
+    return "connection lost" if isinstance(error, requests.ConnectionError) else type(error).__name__
+
+
+def _tls_reason(text: str) -> str:
+    """Name the setting that mends a failed handshake; the service is there, so its callers may wait for it."""
+    lowered = text.lower()
+    if "certificate required" in lowered or "certificate_required" in lowered or "handshake failure" in lowered:
+        return "it asks for a client certificate (PROCOS_ENGINE_CLIENT_CERT)"
+    if "unknown ca" in lowered or "unknown_ca" in lowered:
+        return "it does not trust our client certificate (PROCOS_ENGINE_CLIENT_CERT)"
+    if "certificate_verify_failed" in lowered or "certificate verify failed" in lowered:
+        return "its certificate is not trusted (PROCOS_ENGINE_CA names the authorities to trust)"
+    if "eof occurred" in lowered:  # TLS 1.3 asks for the certificate after the handshake, and may just hang up
+        return "it ended the TLS connection; it may ask for a client certificate (PROCOS_ENGINE_CLIENT_CERT)"
+    return "the TLS handshake failed"
