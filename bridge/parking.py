@@ -1,4 +1,4 @@
-"""Moves results to another queue: to a pause in the broker, or to the dead letters.
+"""Moves results to another queue: to a pause in the broker, or to the shelf of the dead letters.
 
 It has a connection of its own, because RabbitMQ stops reading from a connection that publishes while memory or disk run
 low, and acknowledgements must go on meanwhile. A message counts as moved when the broker has confirmed it for a queue
@@ -7,11 +7,15 @@ that exists; `Callbacks` acknowledges the original only then, and tries again la
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bridge.link import close_link, open_link
+from bridge.moving import TIMES_PARKED, headers_kept, publish_again
+from bridge.shelf import REASON, shelf_headers, written
+from procos import metrics
 from procos.logs import get_logger
-from procos.queues import DEAD_LETTERS, EXCHANGE, PARKED, Queue, dead
+from procos.queues import DEAD_LETTERS, EXCHANGE, PARKED, SHELF, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,11 +24,6 @@ if TYPE_CHECKING:
 
     from procos.settings import BrokerSettings
 
-TIMES_PARKED = "procos-parked"
-"""A header of our own: RabbitMQ's count of dead letterings does not survive that the message is published again."""
-
-REASON = "x-procos-reason"
-LONGEST_REASON = 500
 PAUSE_SECONDS = 5.0
 """How long a result is kept back where the broker has no timed queue."""
 
@@ -48,11 +47,16 @@ class Parking:
     def park(self, message: Any, reason: str) -> bool:
         """Put a message where it returns to `callbacks` from; returns whether the broker has it."""
         target = PARKED if self._has_timed_queues else str(Queue.CALLBACKS)
-        return self._move(message, EXCHANGE, target, {REASON: reason, TIMES_PARKED: times_parked(message) + 1})
+        noted = {REASON: written(reason), TIMES_PARKED: times_parked(message) + 1}
+        return self._move(message, EXCHANGE, target, {**headers_kept(message), **noted})
 
     def bury(self, message: Any, reason: str) -> bool:
-        """Put a message among the dead letters; returns whether the broker has it."""
-        return self._move(message, DEAD_LETTERS, dead(Queue.CALLBACKS), {REASON: reason})
+        """Put a message on the shelf, where it is kept until a person acts; returns whether the broker has it."""
+        headers = shelf_headers(message, origin=Queue.CALLBACKS, reason=reason, moment=datetime.now(UTC))
+        is_shelved = self._move(message, DEAD_LETTERS, SHELF, headers)
+        if is_shelved:
+            metrics.dead_lettered(Queue.CALLBACKS, metrics.DeadLetter.UNREADABLE)
+        return is_shelved
 
     def close(self) -> None:
         """Close the connection; the next message opens another, and declares the queues again."""
@@ -62,29 +66,19 @@ class Parking:
 
     def _move(self, message: Any, exchange: kombu.Exchange, target: str, headers: Mapping[str, object]) -> bool:
         try:
-            self._publish(message, exchange, target, headers)
+            publish_again(
+                self._open_channel(),
+                message,
+                exchange=exchange,
+                routing_key=target,
+                headers=headers,
+                confirm_timeout=self._broker.confirm_timeout,
+            )
         except Exception as error:  # noqa: BLE001  # any transport's error: the original is still unacknowledged
             log.warning("callbacks.not_moved", queue=target, reason=str(error) or type(error).__name__)
             self.close()
             return False
         return True
-
-    def _publish(self, message: Any, exchange: kombu.Exchange, target: str, headers: Mapping[str, object]) -> None:
-        channel = self._open_channel()
-        channel.basic_publish(
-            channel.prepare_message(
-                message.body,
-                content_type=message.content_type,
-                content_encoding=message.content_encoding,
-                headers={**message.headers, **headers, REASON: str(headers[REASON])[:LONGEST_REASON]},
-                properties={"delivery_mode": 2, "correlation_id": message.properties.get("correlation_id")},
-            ),
-            exchange=exchange.name,
-            routing_key=target,
-            # Without it the broker confirms what no queue takes; the return is raised as an error.
-            mandatory=True,
-            confirm_timeout=self._broker.confirm_timeout,
-        )
 
     def _open_channel(self) -> Any:
         if self._connection is None:

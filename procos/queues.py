@@ -3,7 +3,8 @@
     ai, generic, …      quorum, delivery limit; what exceeds it, or is rejected, goes to <queue>.dead
     callbacks           the outbox of results: quorum, no limit and no expiry, acknowledged after the engine's verdict
     callbacks.parked    results that cannot be reported now; they return to callbacks after a pause
-    <queue>.dead        dead letters, kept until someone looks
+    <queue>.dead        dead letters on their way to the bridge, which makes incidents of them
+    dead-letters        the shelf: what nobody could process, kept until a person acts
 
 Arguments never differ between parts, so no part can refuse another's declaration. Sources: RabbitMQ documentation,
 "Quorum Queues" (delivery limit, at-least-once dead lettering) and "Time-To-Live".
@@ -44,6 +45,7 @@ class Queue(StrEnum):
 
 
 PARKED = f"{Queue.CALLBACKS}.parked"
+SHELF = "dead-letters"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +109,19 @@ def parked_queue() -> kombu.Queue:
 
 def dead_queue(name: str) -> kombu.Queue:
     """Return the declaration of a queue's dead letters."""
+    return _kept(dead(name))
+
+
+def shelf_queue() -> kombu.Queue:
+    """Return the declaration of the queue where everything ends that nobody can process."""
+    return _kept(SHELF)
+
+
+def _kept(name: str) -> kombu.Queue:
     return OutboxQueue(
-        dead(name),
+        name,
         exchange=DEAD_LETTERS,
-        routing_key=dead(name),
+        routing_key=name,
         durable=True,
         queue_arguments={"x-queue-type": "quorum"},
     )
@@ -125,7 +136,8 @@ def topology(names: Iterable[str]) -> Sequence[kombu.Queue]:
     """Return every declaration, for the given task queues."""
     tasks = sorted(set(names) - {Queue.CALLBACKS})
     return [
-        *(dead_queue(name) for name in (*tasks, Queue.CALLBACKS)),
+        shelf_queue(),
+        *(dead_queue(name) for name in tasks),
         *(task_queue(name) for name in tasks),
         callback_queue(),
         parked_queue(),
@@ -162,7 +174,7 @@ def depths(settings: BrokerSettings, names: Iterable[str]) -> Mapping[str, Queue
         BrokerUnreachableError: the broker does not answer within a few seconds.
     """
     with connect(settings) as connection:
-        return {name: _depth(connection, name) for name in names}
+        return {name: depth(connection, name) for name in names}
 
 
 def connect(settings: BrokerSettings, *, confirm_publish: bool = False) -> kombu.Connection:
@@ -179,17 +191,19 @@ def connect(settings: BrokerSettings, *, confirm_publish: bool = False) -> kombu
     )
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
-    except _errors(connection) as error:
+    except errors_of(connection) as error:
         connection.release()
         raise BrokerUnreachableError(connection.as_uri(), _reason(error)) from error
     return connection
 
 
-def _errors(connection: kombu.Connection) -> tuple[type[BaseException], ...]:
+def errors_of(connection: kombu.Connection) -> tuple[type[BaseException], ...]:
+    """Return what a call over this connection may raise when the broker fails or refuses."""
     return (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
 
 
-def _depth(connection: kombu.Connection, name: str) -> QueueDepth:
+def depth(connection: kombu.Connection, name: str) -> QueueDepth:
+    """Ask how much waits in one queue; a queue that Redis keeps does not exist while it is empty."""
     channel: Any = connection.channel()
     try:
         answer = channel.queue_declare(queue=name, passive=True)

@@ -12,7 +12,7 @@ from procos.domain.errors import EngineError, UnreachableError
 from procos.engine.processes import Processes
 from procos.engine.transport import Transport
 from procos.kernel.part import Name
-from procos.queues import Queue, dead, depths
+from procos.queues import SHELF, Queue, dead, depths
 from procos.routes import by_queue
 from procos.steps import Steps
 
@@ -67,8 +67,8 @@ def queue_rows(settings: Settings) -> list[QueueRow]:
     Raises:
         BrokerUnreachableError: the broker does not answer.
     """
-    consumed = [*sorted(set(by_queue()) - {Queue.CALLBACKS}), str(Queue.CALLBACKS)]
-    found = depths(settings.broker, [*consumed, *(dead(name) for name in consumed)])
+    tasks = sorted(set(by_queue()) - {Queue.CALLBACKS})
+    found = depths(settings.broker, [*tasks, str(Queue.CALLBACKS), *(dead(name) for name in tasks), SHELF])
     if not settings.broker.url.startswith("amqp"):
         # A Redis list that is empty does not exist, and nobody counts who waits for it.
         return [QueueRow(name=name, ready=depth.ready, consumers=None) for name, depth in found.items()]

@@ -14,7 +14,7 @@ import bridge.parking
 import procos.queues
 from procos.domain.errors import EngineDeniedError, EngineRejectedError, LeaseLostError
 from procos.kernel.parts import rabbitmq as rabbitmq_part
-from procos.queues import PARKED, Queue, dead
+from procos.queues import PARKED, SHELF, Queue
 from procos.settings import BrokerSettings
 from tests.contract.outbox import ENVELOPE, PARKING_MILLISECONDS, TIMEOUT, Outbox
 from tests.services import wait_until
@@ -70,7 +70,7 @@ class TestParking:
         outbox.put_result(ref, v=2)
         outbox.put_result(ref, {**ENVELOPE, "procos": 2})
         wait_until(lambda: outbox.view.waiting(PARKED) == 2, TIMEOUT, what="both are parked")
-        assert outbox.view.waiting(dead(Queue.CALLBACKS)) == 0
+        assert outbox.view.waiting(SHELF) == 0
 
     def test_is_counted_so_that_a_result_refused_again_and_again_ends_in_an_incident(self, outbox: Outbox) -> None:
         outbox.consume()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from procos.domain.errors import BrokerUnreachableError
-from procos.queues import PARKED, Queue, connect, dead, declare, depths
+from procos.queues import PARKED, SHELF, Queue, connect, dead, declare, depths
 from procos.settings import BrokerSettings
 
 if TYPE_CHECKING:
     from tests.broker_view import BrokerView
 
-EVERY = ["ai", "generic", Queue.CALLBACKS, PARKED, dead("ai"), dead("generic"), dead(Queue.CALLBACKS)]
+EVERY = ["ai", "generic", Queue.CALLBACKS, PARKED, dead("ai"), dead("generic"), SHELF]
 
 
 class TestDeclare:
