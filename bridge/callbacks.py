@@ -23,13 +23,14 @@ from bridge.outcomes import read_callback
 from bridge.parking import Parking, times_parked
 from bridge.reporter import Verdict
 from bridge.wakeup import Wakeup
+from procos import metrics
 from procos.domain.errors import ProcosError
 from procos.logs import get_logger
 from procos.queues import callback_queue
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from bridge.ledger import Ledger
     from bridge.reporter import Reporter
@@ -81,11 +82,14 @@ class Callbacks:
         self._generation = 0
         self._begin_generation()
 
-    def run(self, stop: threading.Event, *, drain_seconds: float = 0.0) -> None:
+    def run(
+        self, stop: threading.Event, *, drain_seconds: float = 0.0, beat: Callable[[], None] = lambda: None
+    ) -> None:
         """Consume until stopped, then give reports under way `drain_seconds` to finish."""
         while not stop.is_set():
+            beat()
             try:
-                self._consume(stop, drain_seconds)
+                self._consume(stop, drain_seconds, beat)
             except Exception as error:  # noqa: BLE001  # any transport's error: unacknowledged results come again
                 log.warning("callbacks.connection_lost", reason=str(error) or type(error).__name__)
                 stop.wait(RECONNECT_SECONDS)
@@ -97,19 +101,20 @@ class Callbacks:
         """Let the loop look at its stop event now."""
         self._wakeup.set()
 
-    def _consume(self, stop: threading.Event, drain_seconds: float) -> None:
+    def _consume(self, stop: threading.Event, drain_seconds: float, beat: Callable[[], None]) -> None:
         connection = open_link(self._broker, self._queues)
         try:
             consumer = kombu.Consumer(
                 connection.channel(),
                 [callback_queue()],
-                on_message=self._submit,
+                on_message=self._receive,
                 accept=["json"],
                 prefetch_count=self._prefetch,
                 auto_declare=False,
             )
             consumer.consume()
             while not stop.is_set():
+                beat()
                 self._wakeup.wait(connection, self._patience())
                 self._settle(consumer)
             consumer.cancel()
@@ -143,6 +148,11 @@ class Callbacks:
 
     def _is_busy(self) -> bool:
         return self._reporting + self._moving > 0 and self._paused_until is None
+
+    def _receive(self, message: Any) -> None:
+        if message.delivery_info.get("redelivered"):
+            metrics.redelivered(metrics.Redelivery.CALLBACK)
+        self._submit(message)
 
     def _submit(self, message: Any) -> None:
         self._reporting += 1
@@ -199,6 +209,7 @@ class Callbacks:
                 message.ack()
             case Disposal.PARK:
                 log.warning("callbacks.parked", reason=decision.reason)
+                metrics.parked()
                 self._move_in(self._parking.keep_back_seconds, handled)
             case Disposal.DEAD_LETTER:
                 log.error("callbacks.unreadable", reason=decision.reason, celery_id=message.headers.get("id"))

@@ -1,168 +1,135 @@
-"""The bridge as a process: wires the parts, owns the threads, and stops them in order.
+"""The bridge as a process: starts the parts, each on a thread, and stops them in order.
 
-Stopping: pollers first (nothing new is fetched, parked polls are ended), then the callbacks with a limit for reports
-under way. What is not reported by then stays in RabbitMQ; what is not published stays reserved and is offered again.
+Stopping: pollers first (nothing new is fetched, parked polls are ended, what is fetched and not published is unlocked),
+then the callbacks, with a limit for reports under way. What is not reported by then stays in RabbitMQ. A bridge that is
+drained fetches nothing from the start, and ends when nothing is in flight any more.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bridge.callbacks import Callbacks
-from bridge.dispatcher import Dispatcher
-from bridge.lease_keeper import LeaseKeeper
+from bridge.heartbeats import Heartbeats
 from bridge.ledger import Ledger
-from bridge.poller import Poller, Retries
-from bridge.publisher import CeleryPublisher
-from bridge.reporter import Reporter
-from bridge.unserved import UnservedTopics
-from procos.app import make_app
-from procos.domain.errors import EngineBusyError, EngineError, UnreachableError
+from bridge.observation import observed
+from bridge.registry import Registry
+from bridge.wiring import Shared, wire
+from procos.domain.errors import (
+    EngineBusyError,
+    EngineError,
+    LedgerUnreachableError,
+    ReplicaTakenError,
+    UnreachableError,
+)
 from procos.engine.http import HttpEngine
 from procos.engine.transport import Transport
 from procos.logs import get_logger
-from procos.routes import by_queue, routes
+from procos.routes import by_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
-    from procos.domain.external_task import Topic
-    from procos.routes import Route
+    from bridge.wiring import Parts
     from procos.settings import Settings
 
 STARTUP_RETRY_SECONDS = 2.0
 POLLER_STOP_SECONDS = 3.0
+DRAIN_CHECK_SECONDS = 1.0
+LONGEST_TURN = timedelta(seconds=120)
+"""A turn may wait for several calls that take as long as they may; a thread that is silent for longer hangs."""
 
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shared:
-    """What every part is made of."""
-
-    settings: Settings
-    engine: HttpEngine
-    ledger: Ledger
-    new_publisher: Callable[[], CeleryPublisher]
-    stop: threading.Event
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """Everything that runs."""
-
-    pollers: tuple[Poller, ...]
-    retries: Retries
-    lease_keeper: LeaseKeeper
-    callbacks: Callbacks
-    unserved: UnservedTopics | None
-
-
-def run_bridge(settings: Settings) -> None:
-    """Run the bridge until SIGTERM or SIGINT.
+def run_bridge(settings: Settings, *, drain: bool = False) -> None:
+    """Run the bridge until SIGTERM or SIGINT; to drain is to fetch nothing and end when nothing is in flight.
 
     Raises:
         EngineDeniedError, EngineMisconfiguredError: the engine's address or credentials are wrong.
+        SettingsError: the port of the health server is taken.
+        ReplicaTakenError: another bridge runs under this replica id, or took it while this one was away.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    engine = HttpEngine(Transport(settings.engine))
-    ledger = Ledger(settings.redis)
-    if not (_await("engine", lambda: _greet(engine), stop) and _await("redis", ledger.ping, stop)):
-        return
-    app = make_app(settings, with_results=False)
-    publisher = partial(
-        CeleryPublisher,
-        app,
-        confirm_timeout=settings.broker.confirm_timeout,
-        time_limit=timedelta(seconds=settings.worker.time_limit),
+    shared = Shared(
+        settings=settings,
+        engine=HttpEngine(Transport(settings.engine)),
+        ledger=Ledger(settings.redis),
+        registry=Registry(settings.redis),
+        heartbeats=Heartbeats(),
+        stop=stop,
     )
-    parts = _wire(_Shared(settings=settings, engine=engine, ledger=ledger, new_publisher=publisher, stop=stop))
-    threads = _start(parts, stop, settings)
-    log.info("bridge.ready", replica=settings.bridge.replica_id, queues=[poller.queue for poller in parts.pollers])
-    stop.wait()
-    _stop(parts, threads, settings)
+    parts = wire(shared)
+    with observed(settings, shared.heartbeats):
+        if _arrive(shared, parts):
+            _run(shared, parts, drain=drain)
+    if parts.presence.taken_by is not None:
+        raise ReplicaTakenError(settings.bridge.replica_id, parts.presence.taken_by)
 
 
-def _wire(shared: _Shared) -> _Parts:
-    settings, ledger = shared.settings, shared.ledger
-    pollers = tuple(_poller(shared, queue, served) for queue, served in by_queue().items())
-    reporter = Reporter(shared.engine, ledger, routes(), stop=shared.stop)
-    return _Parts(
-        pollers=pollers,
-        retries=Retries(ledger, pollers),
-        lease_keeper=LeaseKeeper(shared.engine, ledger, by_queue()),
-        callbacks=Callbacks(
-            reporter, ledger, settings.broker, completers=settings.bridge.completers, queues=by_queue()
-        ),
-        unserved=_unserved(shared) if settings.bridge.unknown_topics == "fail" else None,
+def _arrive(shared: Shared, parts: Parts) -> bool:
+    """Wait for the parts the bridge needs, take the replica id, and see to what an earlier run has left."""
+    return (
+        _await("engine", lambda: _greet(shared.engine), shared.stop)
+        and _await("redis", lambda: parts.presence.arrive(shared.stop), shared.stop)
+        and _await("engine", parts.orphans.begin, shared.stop)
     )
 
 
-def _poller(shared: _Shared, queue: str, served: Mapping[Topic, Route]) -> Poller:
-    bridge = shared.settings.bridge
-    return Poller(
-        shared.engine,
-        shared.ledger,
-        _dispatcher(shared, queue),
-        served,
-        holder=_holder(shared, queue),
-        queue=queue,
-        capacity=bridge.capacity,
-        lock_duration=timedelta(seconds=bridge.lock_duration),
-        wait=timedelta(seconds=bridge.poll_timeout),
-    )
+def _run(shared: Shared, parts: Parts, *, drain: bool) -> None:
+    threads = _start(shared, parts, drain=drain)
+    queues = sorted(by_queue())
+    log.info("bridge.ready", replica=shared.settings.bridge.replica_id, queues=queues, draining=drain)
+    if drain:
+        _await_emptiness(shared, queues)
+    shared.stop.wait()
+    _stop(shared, parts, threads)
 
 
-def _unserved(shared: _Shared) -> UnservedTopics:
-    name = "unserved"
-    dispatcher, holder = _dispatcher(shared, name), _holder(shared, name)
-    return UnservedTopics(shared.engine, shared.engine.open_topics, dispatcher, routes(), holder=holder)
-
-
-def _dispatcher(shared: _Shared, queue: str) -> Dispatcher:
-    return Dispatcher(
-        shared.engine,
-        shared.ledger,
-        shared.new_publisher(),
-        routes(),
-        queue=queue,
-        lease=timedelta(seconds=shared.settings.bridge.lock_duration),
-        largest_input=shared.settings.bridge.largest_input,
-        stop=shared.stop,
-    )
-
-
-def _holder(shared: _Shared, queue: str) -> str:
-    """Name the worker id of a queue's poller, and let the other replicas know it for one of ours."""
-    name = f"{shared.settings.bridge.replica_id}/{queue}"
-    shared.ledger.register_holder(name)
-    return name
-
-
-def _start(parts: _Parts, stop: threading.Event, settings: Settings) -> list[threading.Thread]:
+def _start(shared: Shared, parts: Parts, *, drain: bool) -> list[threading.Thread]:
     """Start the callbacks first: they declare the queues the pollers publish to."""
+    stop, beat = shared.stop, shared.heartbeats.beat
+    callbacks = partial(parts.callbacks.run, stop, drain_seconds=shared.settings.bridge.drain_timeout, beat=beat)
     work: list[tuple[str, Callable[[], None]]] = [
-        ("callbacks", lambda: parts.callbacks.run(stop, drain_seconds=settings.bridge.drain_timeout)),
-        ("lease-keeper", lambda: parts.lease_keeper.run(stop)),
-        ("retries", lambda: parts.retries.run(stop)),
-        *((f"poller-{poller.queue}", partial(poller.run, stop)) for poller in parts.pollers),
+        ("callbacks", callbacks),
+        ("dead-letters", partial(parts.dead_letters.run, stop)),
+        *((job.name, partial(job.run, stop, beat)) for job in parts.jobs),
     ]
-    if parts.unserved:
-        work.append(("unserved", partial(parts.unserved.run, stop)))
+    if not drain:
+        work += [(f"poller-{poller.queue}", partial(poller.run, stop, beat)) for poller in parts.pollers]
+        work += [(job.name, partial(job.run, stop, beat)) for job in parts.fetching_jobs]
     threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in work]
     for thread in threads:
+        if thread.name != "dead-letters":
+            shared.heartbeats.expect(thread.name, within=LONGEST_TURN)
         thread.start()
     return threads
 
 
-def _stop(parts: _Parts, threads: list[threading.Thread], settings: Settings) -> None:
+def _await_emptiness(shared: Shared, queues: Sequence[str]) -> None:
+    """Stop when nothing is in flight, saying how much still is."""
+    before: int | None = None
+    while not shared.stop.is_set():
+        try:
+            left = sum(shared.ledger.in_flight(queue) for queue in queues)
+        except LedgerUnreachableError as error:
+            log.warning("bridge.drain_waits", reason=str(error))
+            left = None
+        if left == 0 == before:  # twice, since a result may just be moving from one place to the next
+            log.info("bridge.drained")
+            shared.stop.set()
+        elif left != before:
+            log.info("bridge.draining", in_flight=left)
+        before = left
+        shared.stop.wait(DRAIN_CHECK_SECONDS)
+
+
+def _stop(shared: Shared, parts: Parts, threads: list[threading.Thread]) -> None:
     log.info("bridge.stopping")
     parts.callbacks.wake()
     for poller in parts.pollers:
@@ -171,8 +138,12 @@ def _stop(parts: _Parts, threads: list[threading.Thread], settings: Settings) ->
         except (EngineError, UnreachableError) as error:
             log.info("poller.not_released", queue=poller.queue, reason=str(error))
     for thread in threads:
-        limit = settings.bridge.drain_timeout if thread.name == "callbacks" else POLLER_STOP_SECONDS
+        limit = shared.settings.bridge.drain_timeout if thread.name == "callbacks" else POLLER_STOP_SECONDS
         thread.join(limit)
+    try:
+        parts.presence.depart()
+    except LedgerUnreachableError as error:
+        log.info("replica.not_released", reason=str(error))
     log.info("bridge.stopped", unfinished=[thread.name for thread in threads if thread.is_alive()])
 
 

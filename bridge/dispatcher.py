@@ -11,26 +11,32 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bridge.ledger import Reservation
+from bridge.ledger_values import Reservation
 from bridge.publisher import Publication, Receipt
+from procos import metrics
 from procos.domain.dispatch import Dispatch, DispatchRef
 from procos.domain.errors import (
     EngineError,
+    LedgerUnreachableError,
+    ModelError,
     ProcosError,
     PublishRefusedError,
     UnknownTopicError,
     UnreachableError,
     VariableError,
 )
+from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
+from procos.ledger_keys import State
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bridge.ledger import Ledger
+    from bridge.ledger_values import Reserved
     from bridge.publisher import Publisher
-    from procos.domain.external_task import ExternalTask, Topic
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
     from procos.engine.protocol import Engine
     from procos.routes import Route
 
@@ -53,28 +59,43 @@ class Dispatcher:
         lease: timedelta,
         largest_input: int = LARGEST_TOGETHER,
         stop: threading.Event,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
-        self._largest_input, self._stop = largest_input, stop
+        self._largest_input, self._stop, self._beat = largest_input, stop, beat
         self._turn = threading.Lock()
+        self._in_hand: frozenset[ExternalTaskId] = frozenset()
+        self._doubtful: set[ExternalTaskId] = set()
+        """Those of this turn that an earlier publication may have brought to the broker."""
 
     def dispatch(self, fetched: Sequence[ExternalTask]) -> None:
         """Bring every fetched external task to the broker, to the engine as an incident, or back.
 
         Raises:
-            LedgerUnreachableError: nothing was published; the locks run out and the engine offers them again.
+            LedgerUnreachableError: nothing was published; everything is unlocked.
             PublishRefusedError: the broker has no place; what it refused is unlocked.
         """
         with self._turn:
-            publications = [p for task in fetched if (p := self._prepared(task))]
-            self._publish(self._reserved(publications))
+            self._in_hand = frozenset(task.id for task in fetched)
+            self._doubtful.clear()
+            for task in fetched:
+                metrics.fetched(task.topic)
+            try:
+                publications = [p for task in fetched if (p := self._prepared(task))]
+                self._publish(self._reserved(publications))
+            finally:
+                self._in_hand = frozenset()
+
+    def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
+        """Whether this external task is on its way to the broker right now."""
+        return external_task_id in self._in_hand
 
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
             return Publication(dispatch=dispatch_of(task, route, largest=self._largest_input), route=route)
-        except (UnknownTopicError, VariableError) as error:
+        except (UnknownTopicError, VariableError, ModelError) as error:
             self._refuse(task, error)
             return None
 
@@ -88,13 +109,23 @@ class Dispatcher:
         """Reserve the entries; returns what is to be published, under the tokens that count."""
         if not publications:
             return []
-        reserved = self._ledger.reserve([p.dispatch.ref for p in publications], self._queue, self._lease)
+        refs = [p.dispatch.ref for p in publications]
+        try:
+            reserved = self._ledger.reserve(refs, self._queue, self._lease)
+        except LedgerUnreachableError:
+            for ref in refs:
+                metrics.dropped(ref.topic, metrics.Drop.UNRESERVED)
+            self._unlock(refs)
+            raise
         chosen = []
         for publication, answer in zip(publications, reserved, strict=True):
             ref = replace(publication.dispatch.ref, token=answer.token)
+            _count(ref.topic, answer)
             if answer.reservation is Reservation.ADOPTED:
                 log.info("external_task.adopted", external_task_id=ref.external_task_id, celery_id=ref.celery_id)
                 continue
+            if answer.reservation is Reservation.REPUBLISH:
+                self._doubtful.add(ref.external_task_id)
             chosen.append(replace(publication, dispatch=replace(publication.dispatch, ref=ref)))
         return chosen
 
@@ -102,14 +133,20 @@ class Dispatcher:
         waits = iter(REPUBLISH_SECONDS)
         refused: list[Publication] = []
         while publications:
-            receipts = self._publisher.publish(publications)
+            self._beat()
+            with metrics.publishing(self._queue):
+                receipts = self._publisher.publish(publications)
+            for publication, receipt in zip(publications, receipts, strict=True):
+                metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
             by_receipt = _grouped(publications, receipts)
             self._note_published(by_receipt[Receipt.CONFIRMED])
             refused += by_receipt[Receipt.REFUSED]
             publications = by_receipt[Receipt.UNKNOWN]
+            self._doubtful.update(p.dispatch.ref.external_task_id for p in publications)
             if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
-                # Still reserved: never extended, so the engine offers them again and they are published then.
+                # Still reserved, so that whoever fetches them publishes them under the same Celery ids.
                 log.warning("dispatcher.stopped_unpublished", count=len(publications), queue=self._queue)
+                self._unlock([p.dispatch.ref for p in publications])
                 break
         self._give_back(refused)
 
@@ -128,20 +165,27 @@ class Dispatcher:
             )
 
     def _give_back(self, publications: Sequence[Publication]) -> None:
-        """Unlock what the broker has no place for.
+        """Unlock what the broker has no place for; what it may have all the same keeps its entry, and its Celery id.
 
         Raises:
             PublishRefusedError: there was something, so that the poller pauses.
         """
-        for publication in publications:
-            ref = publication.dispatch.ref
-            self._ledger.forget(ref.external_task_id, ref.token, self._queue)
+        refs = [publication.dispatch.ref for publication in publications]
+        for ref in refs:
+            if ref.external_task_id in self._doubtful:
+                continue
+            if self._ledger.forget(ref.external_task_id, ref.token, self._queue):
+                metrics.dropped(ref.topic, metrics.Drop.GIVEN_BACK)
+        self._unlock(refs)
+        if refs:
+            raise PublishRefusedError(self._queue, len(refs))
+
+    def _unlock(self, refs: Sequence[DispatchRef]) -> None:
+        for ref in refs:
             try:
                 self._engine.unlock(ref.external_task_id)
             except (EngineError, UnreachableError) as error:
                 log.warning("external_task.unlock_failed", external_task_id=ref.external_task_id, reason=str(error))
-        if publications:
-            raise PublishRefusedError(self._queue, len(publications))
 
     def _refuse(self, task: ExternalTask, error: ProcosError) -> None:
         log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))
@@ -150,6 +194,9 @@ class Dispatcher:
             self._engine.fail(task.id, holder, message=str(error), details=str(error), retries=0, retry_in=timedelta(0))
         except (EngineError, UnreachableError) as reason:
             log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
+            metrics.dropped(task.topic, metrics.Drop.OFFERED_AGAIN)
+        else:
+            metrics.settled(task.topic, "incident")
 
 
 def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGETHER) -> Dispatch:
@@ -158,6 +205,7 @@ def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGE
     Raises:
         VariableError: a variable the route names cannot be carried, one does not hold what its type says, or there
             is too much of them.
+        ModelError: what the model says of retries cannot be read.
     """
     if task.lease is None:
         raise VariableError("lockExpirationTime", "missing in a fetched external task")
@@ -172,10 +220,36 @@ def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGE
             process_instance_id=task.process_instance_id,
             activity_id=task.activity_id,
             retries=task.retries,
+            retry_config=_retry_config(task),
         ),
         variables={name: from_engine(name, typed) for name, typed in wanted.items()},
         business_key=task.business_key,
     )
+
+
+def _count(topic: Topic, reserved: Reserved) -> None:
+    match reserved.reservation:
+        case Reservation.ADOPTED:
+            metrics.dropped(topic, metrics.Drop.ADOPTED)
+        case Reservation.REPUBLISH:
+            metrics.dropped(topic, metrics.Drop.REPUBLISHED)
+            metrics.redelivered(metrics.Redelivery.PUBLISHED_AGAIN)
+        case Reservation.NEW if reserved.replaced is State.LOST:
+            metrics.dropped(topic, metrics.Drop.LOST)
+        case Reservation.NEW if reserved.replaced:
+            metrics.dropped(topic, metrics.Drop.SUPERSEDED)
+
+
+def _retry_config(task: ExternalTask) -> str | None:
+    text = task.extension_properties.get(RETRY_CONFIG)
+    if text is not None:
+        try:
+            policy_from_model(text)
+        except ValueError as error:
+            raise ModelError(
+                task.process_definition_key, f"{RETRY_CONFIG} {error}", element=task.activity_id
+            ) from error
+    return text
 
 
 def _grouped(publications: Sequence[Publication], receipts: Sequence[Receipt]) -> Mapping[Receipt, list[Publication]]:

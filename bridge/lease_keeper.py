@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from procos import metrics
 from procos.domain.errors import EngineError, EngineRejectedError, LeaseLostError, TaskGoneError
 from procos.logs import get_logger
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
 
-    from bridge.ledger import HeldLease, Ledger
+    from bridge.ledger import Ledger
+    from bridge.ledger_values import HeldLease
     from procos.engine.protocol import Engine
 
-CHECK_SECONDS = 1.0
+TURN_SECONDS = 1.0
 BATCH = 200
 
 log = get_logger(__name__)
@@ -28,16 +30,9 @@ log = get_logger(__name__)
 class LeaseKeeper:
     """Extends the leases of every queue; replicas share the work through the ledger."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, queues: Iterable[str]) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger, queues: Iterable[str], *, lock_duration: timedelta) -> None:
         self._engine, self._ledger, self._queues = engine, ledger, tuple(queues)
-
-    def run(self, stop: threading.Event) -> None:
-        """Extend what is due once a second until stopped."""
-        while not stop.wait(CHECK_SECONDS):
-            try:
-                self.turn(stop)
-            except Exception as error:  # noqa: BLE001  # the loop outlives everything: leases that run out are work done twice
-                log.warning("lease_keeper.paused", reason=str(error) or type(error).__name__)
+        self._lock_duration = lock_duration
 
     def turn(self, stop: threading.Event) -> None:
         """Extend everything that is due now."""
@@ -55,10 +50,11 @@ class LeaseKeeper:
         try:
             self._look_after(lease)
         except TaskGoneError:
-            log.info("lease.step_gone", external_task_id=lease.external_task_id)
-            self._ledger.forget(lease.external_task_id, lease.token, queue)
+            log.info("lease.step_gone", external_task_id=lease.external_task_id)  # the watcher sees to it
+            metrics.extended(metrics.Extension.GONE)
         except EngineError as error:
             log.warning("lease.not_extended", external_task_id=lease.external_task_id, reason=str(error))
+            metrics.extended(metrics.Extension.REFUSED)
         else:
             self._ledger.mark_extended(lease, queue)
 
@@ -70,12 +66,15 @@ class LeaseKeeper:
             self._engine.find(lease.external_task_id)
 
     def _extend(self, lease: HeldLease) -> None:
-        duration = timedelta(milliseconds=lease.milliseconds)
+        # What a worker's sign of life has written anew knows no duration.
+        duration = timedelta(milliseconds=lease.milliseconds) or self._lock_duration
         try:
             self._engine.extend(lease.external_task_id, lease.holder, duration)
+            metrics.extended(metrics.Extension.EXTENDED)
         except (LeaseLostError, EngineRejectedError):
             task = self._engine.find(lease.external_task_id)
             if task.lease is None or task.lease.holder != lease.holder:
                 raise
             self._engine.lock(lease.external_task_id, lease.holder, duration)
             log.warning("lease.taken_again", external_task_id=lease.external_task_id)
+            metrics.extended(metrics.Extension.TAKEN_AGAIN)

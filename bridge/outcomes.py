@@ -74,6 +74,8 @@ def failure_of(meta: Mapping[str, Any] | None) -> Failure:
     if not meta or not isinstance(meta.get("result"), dict):
         return Failure(message="the task failed, and its result is not stored", code="RESULT_MISSING")
     result = cast("Mapping[str, Any]", meta["result"])
+    if meta.get("status") == "REVOKED":
+        return _revoked(result)
     kind, arguments = str(result.get("exc_type", "")), result.get("exc_message")
     text = arguments[0] if isinstance(arguments, list) and arguments else arguments
     if kind == TaskFailed.__name__ and isinstance(text, str):
@@ -83,6 +85,15 @@ def failure_of(meta: Mapping[str, Any] | None) -> Failure:
         details=str(meta.get("traceback") or ""),
         code=kind,
         permanent=kind == "NotRegistered",
+    )
+
+
+def _revoked(result: Mapping[str, Any]) -> Failure:
+    """Somebody, or an expiry date, has stopped the task: that is a decision, so the step waits for a person."""
+    why = result.get("exc_message")
+    words = str(why[0] if isinstance(why, list) and why else why or "revoked")
+    return Failure(
+        message=f"the Celery task was stopped by Celery's remote control: {words}", code="REVOKED", permanent=True
     )
 
 

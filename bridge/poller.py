@@ -9,14 +9,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import EngineBusyError, ProcosError
+from procos import metrics
+from procos.domain.errors import EngineBusyError, ProcosError, PublishRefusedError
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Subscription
+from procos.engine.protocol import EVERYTHING, Filter, Subscription
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bridge.dispatcher import Dispatcher
     from bridge.ledger import Ledger
@@ -51,20 +52,27 @@ class Poller:
         capacity: int,
         lock_duration: timedelta,
         wait: timedelta,
+        only: Filter = EVERYTHING,
     ) -> None:
         self._engine, self._ledger, self._dispatcher = engine, ledger, dispatcher
         self.holder, self.queue = holder, queue
         self._capacity, self._wait = capacity, wait
         self._backlog = False
         self._subscriptions = [
-            Subscription(topic=topic, lock_duration=route.lock_duration or lock_duration, variables=route.variables)
+            Subscription(
+                topic=topic,
+                lock_duration=route.lock_duration or lock_duration,
+                variables=route.variables,
+                only=only,
+            )
             for topic, route in routes.items()
         ]
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Fetch and dispatch until stopped; an error pauses fetching, and nothing ends it."""
         failures = 0
         while not stop.is_set():
+            beat()
             try:
                 self.turn(stop)
                 failures = 0
@@ -100,15 +108,18 @@ class Poller:
 
     def _fetch(self, room: int, wait: timedelta) -> None:
         asked = min(room, LARGEST_FETCH)
-        fetched: Sequence[ExternalTask] = self._engine.fetch_and_lock(
-            self.holder, self._subscriptions, max_tasks=asked, wait=wait
-        )
+        with metrics.fetching(self.queue):
+            fetched: Sequence[ExternalTask] = self._engine.fetch_and_lock(
+                self.holder, self._subscriptions, max_tasks=asked, wait=wait
+            )
         self._backlog = len(fetched) == asked
         if fetched:
             self._dispatcher.dispatch(fetched)
 
     def _room(self, stop: threading.Event) -> int:
-        room = self._capacity - self._ledger.in_flight(self.queue)
+        in_flight = self._ledger.in_flight(self.queue)
+        metrics.in_flight(self.queue, in_flight, capacity=self._capacity)
+        room = self._capacity - in_flight
         if room <= 0 or (self._backlog and room < min(GOOD_PART, self._capacity)):
             stop.wait(PATIENCE)
             room = self._capacity - self._ledger.in_flight(self.queue)
@@ -126,18 +137,14 @@ class Retries:
     def __init__(self, ledger: Ledger, pollers: Sequence[Poller]) -> None:
         self._ledger, self._pollers = ledger, pollers
 
-    def run(self, stop: threading.Event) -> None:
-        """Look ahead once a second until stopped."""
-        while not stop.wait(RETRY_CHECK_SECONDS):
-            try:
-                self._turn(stop)
-            except Exception as error:  # noqa: BLE001  # the loop outlives everything; the pollers report the outage itself
-                log.debug("retries.skipped", reason=str(error))
-
-    def _turn(self, stop: threading.Event) -> None:
+    def turn(self, stop: threading.Event) -> None:
+        """Wait for a retry that falls due before the next turn, and fetch it."""
         due_in = self._ledger.until_next_retry()
         if due_in is None or due_in > RETRY_CHECK_SECONDS:
             return
         stop.wait(due_in + 0.005)
         for poller in self._pollers:
-            poller.fetch_now()
+            try:
+                poller.fetch_now()
+            except PublishRefusedError as error:  # about this queue alone; the others' retries are due too
+                log.warning("retries.refused", queue=poller.queue, reason=str(error))

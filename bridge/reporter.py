@@ -8,12 +8,14 @@ worker ids is reported under that one; a lock nobody holds is taken first.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from bridge.ledger import ReportClaim
+from bridge.ledger_values import ReportClaim
+from bridge.next_try import NextTry, next_try, policy_for
+from procos import metrics
 from procos.domain.errors import (
     EngineConflictError,
     EngineRejectedError,
@@ -24,7 +26,6 @@ from procos.domain.errors import (
     VariableError,
 )
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
-from procos.domain.retry import RetryPolicy, next_delay, retries_left
 from procos.engine.faults import COLUMN_SIZE, INTERNAL_ERROR
 from procos.logs import get_logger
 
@@ -43,6 +44,7 @@ REFUSED_TRIES = 3
 """How often a result is offered to an engine that answers 500 for no reason we know, before it becomes an incident."""
 LONGEST_CONFLICT_WAIT = 0.2
 TAKE_OVER = timedelta(seconds=30)
+LARGEST_AGE = timedelta(days=1)
 UNCAUGHT = "ENGINE-13033"
 """In what the engine says when no boundary event catches a BPMN error."""
 WORDLESS = "the task failed; the engine refused the words it failed with, the bridge's log has them"
@@ -65,21 +67,21 @@ class Verdict(StrEnum):
 ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Retry:
-    """A try to be made later, or never: what /failure is told."""
-
-    message: str
-    details: str
-    left: int
-    delay: timedelta
-
-
 class Reporter:
     """Reports outcomes; may be shared by threads."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, routes: Mapping[Topic, Route], *, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        routes: Mapping[Topic, Route],
+        *,
+        is_ours: Callable[[str], bool],
+        largest_age: timedelta = LARGEST_AGE,
+        stop: threading.Event,
+    ) -> None:
         self._engine, self._ledger, self._routes, self._stop = engine, ledger, routes, stop
+        self._is_of_a_replica, self._largest_age = is_ours, largest_age
 
     def report(self, ref: DispatchRef, outcome: Outcome, *, tries: int = 1) -> Verdict:
         """Bring one outcome to the engine and close or back off the ledger's entry; `tries` counts this one.
@@ -114,13 +116,16 @@ class Reporter:
                 case Postponement() | Failure():
                     return self._try_again(ref, outcome, tries)
         except TaskGoneError:
-            return Verdict.GONE
+            # Gone by our own hand, if the engine's answer to an earlier call was lost.
+            has_completed = isinstance(outcome, Completion) and self._engine.has_completed(ref.external_task_id)
+            return Verdict.COMPLETED if has_completed else Verdict.GONE
 
     def _complete(self, ref: DispatchRef, completion: Completion, tries: int) -> Verdict:
         try:
-            self._under_our_lock(
-                ref, lambda holder: self._engine.complete(ref.external_task_id, holder, completion.variables)
-            )
+            with metrics.reporting(ref.topic, metrics.Report.COMPLETE):
+                self._under_our_lock(
+                    ref, lambda holder: self._engine.complete(ref.external_task_id, holder, completion.variables)
+                )
         except EngineRejectedError as error:
             if _may_pass_later(error) and tries < REFUSED_TRIES:
                 raise
@@ -131,12 +136,13 @@ class Reporter:
 
     def _bpmn_error(self, ref: DispatchRef, error: BpmnError, tries: int) -> Verdict:
         try:
-            self._under_our_lock(
-                ref,
-                lambda holder: self._engine.raise_bpmn_error(
-                    ref.external_task_id, holder, code=error.code, message=error.message, variables=error.variables
-                ),
-            )
+            with metrics.reporting(ref.topic, metrics.Report.BPMN_ERROR):
+                self._under_our_lock(
+                    ref,
+                    lambda holder: self._engine.raise_bpmn_error(
+                        ref.external_task_id, holder, code=error.code, message=error.message, variables=error.variables
+                    ),
+                )
         except (EngineRejectedError, VariableError) as refusal:
             what = "was not caught by the model" if UNCAUGHT in str(refusal) else f"was refused ({refusal})"
             text = f"BPMN error {error.code} {what}: {error.message}"
@@ -144,23 +150,30 @@ class Reporter:
         return Verdict.BPMN_ERROR
 
     def _try_again(self, ref: DispatchRef, outcome: Failure | Postponement, tries: int) -> Verdict:
-        claim = self._ledger.claim_report(ref, self._queue(ref))
-        if claim is ReportClaim.SUPERSEDED:
+        claimed = self._ledger.claim_report(ref, self._queue(ref))
+        if claimed.claim is not ReportClaim.CLAIMED:  # by a newer dispatch, or by an earlier report of this one
+            metrics.redelivered(metrics.Redelivery.SUPERSEDED)
             return Verdict.SUPERSEDED
-        retry = _retry_of(ref, outcome, self._policy(ref))
-        if claim is not ReportClaim.REPORTED:
-            self._fail(ref, retry, tries)
+        route = self._routes.get(ref.topic)
+        largest_age = (route and route.largest_age) or self._largest_age
+        retry = next_try(ref, outcome, claimed, policy=policy_for(ref, route), largest_age=largest_age)
+        self._fail(ref, retry, tries)
         if retry.left == 0:
             return Verdict.INCIDENT
-        if self._ledger.back_off(ref, self._queue(ref), retry.delay):
+        verdict = Verdict.POSTPONED if isinstance(outcome, Postponement) else Verdict.RETRY
+        is_postponed = verdict is Verdict.POSTPONED
+        backed_off = self._ledger.back_off(ref, self._queue(ref), retry.delay, same_try=is_postponed)
+        if backed_off.was_open:
+            metrics.settled(ref.topic, verdict.value)
+        if backed_off.fetched_again:
             self._engine.unlock(ref.external_task_id)
-        return Verdict.POSTPONED if isinstance(outcome, Postponement) else Verdict.RETRY
+        return verdict
 
     def _incident(self, ref: DispatchRef, message: str, details: str, tries: int) -> Verdict:
-        self._fail(ref, _Retry(message=message, details=details, left=0, delay=timedelta(0)), tries)
+        self._fail(ref, NextTry(message=message, details=details, left=0), tries)
         return Verdict.INCIDENT
 
-    def _fail(self, ref: DispatchRef, retry: _Retry, tries: int) -> None:
+    def _fail(self, ref: DispatchRef, retry: NextTry, tries: int) -> None:
         """Report a failed try; one the engine keeps refusing is reported without the words it may stumble over."""
         try:
             self._report_failure(ref, retry)
@@ -170,18 +183,19 @@ class Reporter:
             log.warning("outcome.words_refused", external_task_id=ref.external_task_id, reason=str(refusal))
             self._report_failure(ref, replace(retry, message=WORDLESS, details=WORDLESS))
 
-    def _report_failure(self, ref: DispatchRef, retry: _Retry) -> None:
-        self._under_our_lock(
-            ref,
-            lambda holder: self._engine.fail(
-                ref.external_task_id,
-                holder,
-                message=retry.message,
-                details=retry.details,
-                retries=retry.left,
-                retry_in=retry.delay,
-            ),
-        )
+    def _report_failure(self, ref: DispatchRef, retry: NextTry) -> None:
+        with metrics.reporting(ref.topic, metrics.Report.FAILURE):
+            self._under_our_lock(
+                ref,
+                lambda holder: self._engine.fail(
+                    ref.external_task_id,
+                    holder,
+                    message=retry.message,
+                    details=retry.details,
+                    retries=retry.left,
+                    retry_in=retry.delay,
+                ),
+            )
 
     def _under_our_lock(self, ref: DispatchRef, call: Callable[[str], None]) -> None:
         """Make the call as the holder the dispatch names, else as whoever of us the engine says holds the lock."""
@@ -214,7 +228,7 @@ class Reporter:
         return task.lease.holder
 
     def _is_ours(self, holder: str, ref: DispatchRef) -> bool:
-        return holder == ref.holder or self._ledger.is_ours(holder)
+        return holder == ref.holder or self._is_of_a_replica(holder)
 
     def _through_conflicts(self, call: Callable[[], None]) -> None:
         """Repeat a call whose transaction collided with another: parallel branches meet at joins and variables."""
@@ -229,14 +243,13 @@ class Reporter:
 
     def _close(self, ref: DispatchRef, verdict: Verdict) -> None:
         try:
-            self._ledger.close(ref, self._queue(ref), verdict.value)
+            age = self._ledger.close(ref, self._queue(ref), verdict.value)
+            if age is not None:
+                metrics.settled(ref.topic, verdict.value)
+                metrics.ended_after(ref.topic, age)
         except LedgerUnreachableError as error:
-            # The engine has the outcome; the entry goes when its lease is next extended and found gone.
+            # The engine has the outcome; the entry goes when the watcher finds the step gone.
             log.warning("outcome.not_closed", external_task_id=ref.external_task_id, reason=str(error))
-
-    def _policy(self, ref: DispatchRef) -> RetryPolicy:
-        route = self._routes.get(ref.topic)
-        return route.retry if route else RetryPolicy()
 
     def _queue(self, ref: DispatchRef) -> str:
         return ref.holder.rpartition("/")[2]
@@ -245,18 +258,3 @@ class Reporter:
 def _may_pass_later(error: EngineRejectedError) -> bool:
     """Whether the refusal may be the engine's own trouble: a broken model answers 500, and so does a broken disk."""
     return error.status >= INTERNAL_ERROR and error.code != COLUMN_SIZE
-
-
-def _retry_of(ref: DispatchRef, outcome: Failure | Postponement, policy: RetryPolicy) -> _Retry:
-    if isinstance(outcome, Postponement):
-        left = policy.attempts if ref.retries is None else ref.retries
-        delay = next_delay(policy, left, advice=outcome.retry_in, jitter=0.0)
-        return _Retry(message=outcome.reason, details=outcome.reason, left=left, delay=delay)
-    left = 0 if outcome.permanent else retries_left(policy, ref.retries)
-    jitter = random.random()  # noqa: S311  # jitter
-    return _Retry(
-        message=outcome.message,
-        details=outcome.details or outcome.message,
-        left=left,
-        delay=next_delay(policy, left, advice=outcome.retry_in, jitter=jitter),
-    )

@@ -1,7 +1,8 @@
 """Process models on disk: where they are, and what is wrong with them before the engine is asked.
 
 One folder per process holds `model.bpmn`; a path may also name a single file. Only what the engine would not say, or
-not say well, is checked here: that the file is BPMN, executable, and that every external task has a topic we serve.
+not say well, is checked here: that the file is BPMN, executable, and that every external task has a topic we serve and
+retries we can read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from lxml import etree
 
 from procos.domain.errors import ModelError, UsageError
+from procos.domain.retry import RETRY_CONFIG, policy_from_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -67,7 +69,10 @@ def read_model(path: Path, *, known_topics: Collection[str]) -> Model:
     executable = [process for process in root.iter(f"{BPMN}process") if process.get("isExecutable") == "true"]
     if not executable:
         raise ModelError(str(path), 'no process is executable; set isExecutable="true"', line=_line(root))
-    topics = [_topic(path, task, known_topics) for process in executable for task in _external_tasks(process)]
+    tasks = [task for process in executable for task in _external_tasks(process)]
+    topics = [_topic(path, task, known_topics) for task in tasks]
+    for task in tasks:
+        _check_retries(path, task)
     keys = tuple(process.get("id") or "" for process in executable)
     return Model(path=path, content=content, keys=keys, topics=tuple(dict.fromkeys(topics)))
 
@@ -104,6 +109,16 @@ def _topic(path: Path, task: etree._Element, known: Collection[str]) -> str:
             str(path), f"no route serves topic {topic!r}; known: {served}", line=_line(task), element=task.get("id")
         )
     return topic
+
+
+def _check_retries(path: Path, task: etree._Element) -> None:
+    for found in task.iter(f"{CAMUNDA}property"):
+        if found.get("name") == RETRY_CONFIG:
+            try:
+                policy_from_model(found.get("value") or "")
+            except ValueError as error:
+                text = f"{RETRY_CONFIG} {error}"
+                raise ModelError(str(path), text, line=_line(found), element=task.get("id")) from error
 
 
 def _line(element: etree._Element) -> int | None:

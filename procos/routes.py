@@ -35,6 +35,8 @@ class Route:
     """None means PROCOS_BRIDGE_LOCK_DURATION."""
     time_limit: timedelta | None = None
     """None means PROCOS_WORKER_TIME_LIMIT."""
+    largest_age: timedelta | None = None
+    """How long one try may take, queue and postponements included; None means PROCOS_BRIDGE_LARGEST_AGE."""
     max_starts: int = 3
     """Starts of one dispatch after which the step becomes an incident: the stop for tasks that kill their process."""
     store_result: bool = True

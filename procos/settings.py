@@ -40,7 +40,12 @@ def _printable(secret: SecretStr) -> SecretStr:
 
 def _listed(value: object) -> object:
     """Read a list as it stands in an environment variable: separated by commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    names = [part.strip() for part in value.split(",") if part.strip()]
+    if not names:  # nothing would mean everything
+        raise ValueError("expected names separated by commas")
+    return names
 
 
 _Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
@@ -56,7 +61,9 @@ class EngineSettings(_Section):
     url: Annotated[str, AfterValidator(rest_root)] = "http://127.0.0.1:8080/engine-rest"
     user: str | None = None
     password: SecretStr | None = None
-    token: SecretStr | None = Field(None, description="A bearer token, instead of user and password.")
+    token: Annotated[SecretStr, AfterValidator(_printable)] | None = Field(
+        None, description="A bearer token, instead of user and password."
+    )
     oauth_token_url: Annotated[str, AfterValidator(web_address)] | None = Field(
         None, description="Where an OAuth2 client gets its token, by client credentials."
     )
@@ -135,6 +142,9 @@ class WorkerSettings(_Section):
     concurrency: int | None = Field(None, ge=1, description="Slots; default 16 threads for ai, 2 processes else.")
     time_limit: float = Field(600.0, gt=0, description="Seconds a task may take where its route does not say.")
     largest_result: int = Field(LARGEST_TOGETHER, ge=1024, description="Bytes the result of one step may have.")
+    largest_message: int = Field(
+        8 * LARGEST_TOGETHER, ge=1024, description="Bytes of a message that a worker still reads; the rest it refuses."
+    )
     events: bool = Field(True, description="Send task events, which Flower needs.")
     soft_shutdown: float = Field(20.0, ge=0, description="Seconds running tasks get when a worker is stopped.")
 

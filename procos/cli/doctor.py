@@ -15,6 +15,7 @@ import redis
 from procos.cli.environment import settings
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import ProcosError, UnreachableError
+from procos.engine.access import is_let_in
 from procos.engine.http import HttpEngine
 from procos.engine.processes import Processes
 from procos.engine.transport import Transport
@@ -92,8 +93,7 @@ def _engine(chosen: Settings) -> Iterator[Finding]:
             text="the engine has no Spin: lists and dicts are stored as text of at most 4,000 characters",
             cure="add the engine's Spin plug-in",
         )
-    has_credentials = bool(chosen.engine.user or chosen.engine.token)
-    if not has_credentials and urlsplit(chosen.engine.url).hostname not in LOOPBACK:
+    if not is_let_in(chosen.engine) and urlsplit(chosen.engine.url).hostname not in LOOPBACK:
         yield Finding(
             check="engine",
             health=Health.WARNING,

@@ -9,7 +9,8 @@ import click
 
 
 @click.command()
-def bridge() -> None:
+@click.option("--drain", is_flag=True, help="Fetch nothing, see what is in flight to its end, then exit.")
+def bridge(*, drain: bool) -> None:
     """Run the bridge in the foreground until SIGTERM."""
     from bridge.daemon import run_bridge
     from procos.cli.environment import settings
@@ -17,7 +18,7 @@ def bridge() -> None:
 
     chosen = settings()
     configure_logs(chosen.log)
-    run_bridge(chosen)
+    run_bridge(chosen, drain=drain)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

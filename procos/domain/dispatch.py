@@ -6,6 +6,7 @@ needs no memory of its own to report. Both carry a version: a newer one than our
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = 1
+ENGINE_ID = re.compile(r"\w[\w.:-]{0,254}", re.ASCII)
+"""Its UUIDs and numbers, and what other generators make; never a path."""
+LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class DispatchRef:
     process_instance_id: ProcessInstanceId
     activity_id: str
     retries: int | None
+    retry_config: str | None = None
+    """What the model says of retries; it travels along, since the one who reports does not fetch."""
 
     @property
     def celery_id(self) -> str:
@@ -46,6 +52,7 @@ class DispatchRef:
             "instance": self.process_instance_id,
             "activity": self.activity_id,
             "retries": self.retries,
+            "retry_config": self.retry_config,
         }
 
     @classmethod
@@ -64,14 +71,18 @@ class DispatchRef:
         retries = fields.get("retries")
         if retries is not None and not _is_int(retries):
             raise DispatchError(f"dispatch field 'retries' is {retries!r}, expected a whole number or null")
+        retry_config = fields.get("retry_config")
+        if retry_config is not None and not isinstance(retry_config, str):
+            raise DispatchError(f"dispatch field 'retry_config' is {retry_config!r}, expected a text or null")
         return cls(
-            external_task_id=ExternalTaskId(_text(fields, "id")),
+            external_task_id=ExternalTaskId(_id(fields, "id")),
             token=Token(_whole(fields, "token")),
             holder=_text(fields, "holder"),
             topic=Topic(_text(fields, "topic")),
-            process_instance_id=ProcessInstanceId(_text(fields, "instance")),
+            process_instance_id=ProcessInstanceId(_id(fields, "instance")),
             activity_id=_text(fields, "activity"),
             retries=cast("int | None", retries),
+            retry_config=retry_config,
         )
 
 
@@ -116,6 +127,15 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a text")
+    return value
+
+
+def _id(fields: Mapping[str, object], name: str) -> str:
+    """Read an id of the engine: it becomes a part of addresses and of keys, so it is nothing else."""
+    value = _text(fields, name)
+    if not ENGINE_ID.fullmatch(value):
+        shown = value[:LONGEST_SHOWN]
+        raise DispatchError(f"dispatch field {name!r} is {shown!r}, expected an id of the engine")
     return value
 
 

@@ -10,6 +10,7 @@
     ├── PublishRefusedError           the broker has no place for a dispatch
     ├── UnknownTopicError             no route serves a topic
     ├── PartFailedError               a part of the local stack did not come up     exit 1
+    ├── ReplicaTakenError             another bridge runs under this replica id     exit 2
     ├── UnreachableError              a service does not answer                     exit 3
     │   ├── EngineUnreachableError
     │   ├── BrokerUnreachableError
@@ -27,7 +28,8 @@
         ├── BusinessError             a BPMN error the model may catch
         ├── TransientError            try again later
         ├── RateLimited               try again later without using up a retry
-        └── PermanentError            no retry can help: an incident
+        ├── PermanentError            no retry can help: an incident
+        └── StepCancelled             nobody waits for an outcome
 
 A class exists because somebody handles it differently. Each carries its fields and builds its own message.
 """
@@ -114,6 +116,19 @@ class PartFailedError(ProcosError):
         super().__init__(f"{part}: {reason}")
 
 
+class ReplicaTakenError(ProcosError):
+    """Raised when another bridge runs under the same replica id; the two would take each other's external tasks."""
+
+    exit_code = 2
+
+    def __init__(self, replica_id: str, holder: str) -> None:
+        self.replica_id, self.holder = replica_id, holder
+        super().__init__(
+            f"another bridge runs under the replica id {replica_id!r}: {holder}. "
+            "Set PROCOS_BRIDGE_REPLICA_ID to a name of its own for each."
+        )
+
+
 class UnreachableError(ProcosError):
     """Raised when a service does not answer in time; the caller waits and tries again."""
 
@@ -121,9 +136,10 @@ class UnreachableError(ProcosError):
     service: ClassVar[str] = "service"
     cure: ClassVar[str] = ""
 
-    def __init__(self, address: str, reason: str) -> None:
+    def __init__(self, address: str, reason: str, *, cure: str | None = None) -> None:
         self.address, self.reason = address, reason
-        super().__init__(f"the {self.service} at {address} cannot be reached: {reason}. {self.cure}".rstrip())
+        cure = self.cure if cure is None else cure
+        super().__init__(f"the {self.service} at {address} cannot be reached: {reason}. {cure}".rstrip())
 
 
 class EngineUnreachableError(UnreachableError):
@@ -233,3 +249,7 @@ class PermanentError(TaskError):
     def __init__(self, message: str, *, code: str = "PERMANENT") -> None:
         self.code = code
         super().__init__(message)
+
+
+class StepCancelled(TaskError):  # noqa: N818  # named as the engine says it, like RateLimited
+    """Raised when the step was cancelled: nobody waits for an outcome, so none is reported."""

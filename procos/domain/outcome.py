@@ -56,13 +56,17 @@ class Postponement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The work failed; `permanent` means that no retry can help, `retry_in` overrides the retry policy's delay."""
+    """The work failed; `permanent` means that no retry can help, `retry_in` overrides the retry policy's delay.
+
+    `worker` names who ran it; empty where nobody did, or an older worker did not say.
+    """
 
     message: str
     details: str = ""
     code: str = "TRANSIENT"
     permanent: bool = False
     retry_in: timedelta | None = None
+    worker: str = ""
 
 
 Outcome = Completion | BpmnError | Postponement | Failure
@@ -165,6 +169,7 @@ def failure_to_json(failure: Failure) -> str:
             "code": failure.code,
             "permanent": failure.permanent,
             "retry_in": retry_in,
+            "worker": failure.worker,
         }
     )
 
@@ -180,6 +185,7 @@ def failure_from_json(text: str) -> Failure:
             code=str(fields["code"]),
             permanent=fields["permanent"] is True,
             retry_in=None if retry_in is None else timedelta(seconds=float(retry_in)),
+            worker=str(fields.get("worker", "")),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return Failure(message=text)

@@ -8,14 +8,17 @@ from procos.testing.clock import FrozenClock, InstantStop
 from procos.testing.engine import FakeEngine
 from procos.testing.ledger import FakeLedger
 from procos.testing.publisher import RecordingPublisher
+from procos.testing.registry import FakeRegistry, Register
 from procos.testing.samples import dispatch_ref, external_task, typed
 
 __all__ = [
     "FakeEngine",
     "FakeLedger",
+    "FakeRegistry",
     "FrozenClock",
     "InstantStop",
     "RecordingPublisher",
+    "Register",
     "dispatch_ref",
     "external_task",
     "typed",

@@ -7,27 +7,27 @@ by `procos.engine.faults` from the engine's own words. The contract cases run ag
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import EngineUnreachableError
 from procos.domain.external_task import ExternalTask, ExternalTaskId, Lease, Topic
 from procos.engine.faults import Answer, fault
 from procos.engine.wire import LONGEST_MESSAGE, variables_to_json
+from procos.testing.calls import ADDRESS, Calls
 from procos.testing.clock import FrozenClock
 from procos.testing.samples import external_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from procos.domain.errors import EngineError, ProcosError
+    from procos.domain.errors import EngineError
     from procos.domain.variables import TypedValue
-    from procos.engine.protocol import Subscription
+    from procos.engine.protocol import Filter, Subscription
 
-ADDRESS = "http://engine.test/engine-rest"
+NOTHING = timedelta(0)
+LONGEST_WAIT = timedelta(milliseconds=1_800_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +38,22 @@ class ReportedFailure:
     details: str
     retries: int
     retry_in: timedelta
+    external_task_id: str = ""
 
 
-class FakeEngine:
+class FakeEngine(Calls):
     """The `Engine` protocol in memory; what was reported stands in its dicts, by external task id."""
 
     def __init__(self, clock: FrozenClock | None = None, *, knows_json: bool = True) -> None:
-        self.clock = clock or FrozenClock()
+        super().__init__(clock or FrozenClock())
         self.knows_json = knows_json
-        self.is_down = False
         self.completed: dict[str, Mapping[str, object]] = {}
         self.bpmn_errors: dict[str, str] = {}
         self.incidents: dict[str, str] = {}
         self.failures: list[ReportedFailure] = []
-        self.calls: list[str] = []
         self._open: dict[ExternalTaskId, ExternalTask] = {}
         self._catches: dict[ExternalTaskId, frozenset[str]] = {}
-        self._refusals: deque[ProcosError | None] = deque()
+        self._tenants: dict[ExternalTaskId, str | None] = {}
         self._numbers = count(1)
 
     def add(
@@ -65,6 +64,9 @@ class FakeEngine:
         priority: int = 0,
         business_key: str | None = None,
         catches: Iterable[str] = (),
+        process_key: str = "sample",
+        tenant: str | None = None,
+        extension_properties: Mapping[str, str] | None = None,
     ) -> ExternalTaskId:
         """Let a process instance arrive at a step; `catches` are the codes its boundary events catch."""
         task = external_task(
@@ -74,42 +76,52 @@ class FakeEngine:
             variables=variables,
             priority=priority,
             business_key=business_key,
+            process_key=process_key,
+            extension_properties=extension_properties,
         )
         self._open[task.id] = task
+        self._tenants[task.id] = tenant
         self._catches[task.id] = frozenset(catches)
         return task.id
 
-    def refuse_next(self, *answers: ProcosError | None) -> None:
-        """Raise these in the next calls, one each; None lets a call pass."""
-        self._refusals.extend(answers)
-
     def cancel(self, external_task_id: ExternalTaskId) -> None:
         """Let the step end otherwise: deleted, or cancelled by a boundary event."""
-        del self._open[external_task_id]
+        self._end(external_task_id)
 
     def suspend(self, external_task_id: ExternalTaskId, *, suspended: bool = True) -> None:
         """Suspend the process instance of a step, or activate it again."""
         self._open[external_task_id] = replace(self._open[external_task_id], suspended=suspended)
 
+    def set_retries(self, external_task_id: ExternalTaskId, retries: int) -> None:
+        """Do what an operator does after mending a cause: more than 0 resolve the incident; the lock stays."""
+        self._set_retries(self._found(external_task_id), retries, "set by an operator")
+
+    def open_tasks(self) -> Sequence[ExternalTask]:
+        """List every step that has not ended; no call of the bridge's."""
+        return list(self._open.values())
+
     def fetch_and_lock(
         self, holder: str, subscriptions: Sequence[Subscription], *, max_tasks: int, wait: timedelta
     ) -> Sequence[ExternalTask]:
-        """Lock what is eligible, highest priority first; never waits."""
-        self._begin("fetch_and_lock")
-        if wait < timedelta(0):
-            raise _refused(500, "asyncResponseTimeout is negative", kind="InvalidRequestException")
-        wanted = {subscription.topic: subscription for subscription in subscriptions}
-        eligible = [task for task in self._open.values() if task.topic in wanted and self._is_eligible(task)]
-        eligible.sort(key=lambda task: -task.priority)
-        return [self._locked(task, holder, wanted[task.topic]) for task in eligible[:max_tasks]]
+        """Lock what is eligible, highest priority first, then oldest first; never waits."""
+        with self._call("fetch_and_lock"):
+            _check_fetch(subscriptions, wait)
+            wanted = {subscription.topic: subscription for subscription in subscriptions}
+            eligible = [
+                task
+                for task in self._open.values()
+                if task.topic in wanted and self._is_eligible(task) and self._is_meant(task, wanted[task.topic].only)
+            ]
+            eligible.sort(key=lambda task: -task.priority)
+            return [self._locked(task, holder, wanted[task.topic]) for task in eligible[:max_tasks]]
 
     def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
         """End the step, if the holder is the one the engine has; its lock may have run out."""
-        self._begin("complete")
         variables_to_json(variables, json_type=self.knows_json)  # raises for what the real client could not write
-        self._held(external_task_id, holder, "completed")
-        self.completed[external_task_id] = dict(variables)
-        self._end(external_task_id)
+        with self._call("complete"):
+            self._held(external_task_id, holder, "completed")
+            self.completed[external_task_id] = dict(variables)
+            self._end(external_task_id)
 
     def fail(
         self,
@@ -122,75 +134,94 @@ class FakeEngine:
         retry_in: timedelta,
     ) -> None:
         """Turn the lock into the retry timer; with 0 retries make an incident."""
-        self._begin("fail")
-        task = self._held(external_task_id, holder, "failed")
-        if retries < 0 or retry_in < timedelta(0):
-            raise _refused(500, "retries and retryTimeout must not be negative", kind="ProcessEngineException")
-        message = message[:LONGEST_MESSAGE]
-        self.failures.append(
-            ReportedFailure(message=message, details=details or message, retries=retries, retry_in=retry_in)
-        )
-        if retries == 0 and task.retries != 0:
-            self.incidents[external_task_id] = message
-        lease = Lease(holder=holder, expires=self.clock.now() + retry_in)
-        self._open[external_task_id] = replace(task, retries=retries, lease=lease)
+        with self._call("fail"):
+            task = self._held(external_task_id, holder, "failed")
+            if retries < 0 or retry_in < NOTHING:
+                raise _refused(500, "retries and retryTimeout must not be negative", kind="ProcessEngineException")
+            message = message[:LONGEST_MESSAGE]
+            failure = ReportedFailure(
+                message=message,
+                details=details or message,
+                retries=retries,
+                retry_in=retry_in,
+                external_task_id=external_task_id,
+            )
+            self.failures.append(failure)
+            lease = Lease(holder=holder, expires=self.clock.now() + retry_in)
+            self._set_retries(replace(task, lease=lease), retries, message)
 
     def raise_bpmn_error(
         self, external_task_id: ExternalTaskId, holder: str, *, code: str, message: str, variables: Mapping[str, object]
     ) -> None:
         """Throw a BPMN error; one that nothing catches is refused, as our engine is set up to do."""
-        self._begin("raise_bpmn_error")
         variables_to_json(variables, json_type=self.knows_json)  # raises for what the real client could not write
-        self._held(external_task_id, holder, "ended")
-        if code not in self._catches[external_task_id]:
-            text = f"ENGINE-13033 Propagation of bpmn error {code} ({message}) failed: not caught by anything"
-            raise _refused(500, text, kind="ProcessEngineException", code=0)
-        self.bpmn_errors[external_task_id] = code
-        self._end(external_task_id)
+        with self._call("raise_bpmn_error"):
+            self._held(external_task_id, holder, "ended")
+            if code not in self._catches[external_task_id]:
+                text = f"ENGINE-13033 Propagation of bpmn error {code} ({message}) failed: not caught by anything"
+                raise _refused(500, text, kind="ProcessEngineException", code=0)
+            self.bpmn_errors[external_task_id] = code
+            self._end(external_task_id)
 
     def extend(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
         """Let a lock that has not run out end `duration` from now."""
-        self._begin("extend")
-        task = self._held(external_task_id, holder, "extended")
-        if task.lease and task.lease.expires < self.clock.now():
-            raise _refused(400, f"Cannot extend a lock that expired on {task.lease.expires}")
-        self._lock(task, holder, duration)
+        with self._call("extend"):
+            task = self._held(external_task_id, holder, "extended")
+            if task.lease and task.lease.expires < self.clock.now():
+                raise _refused(400, f"Cannot extend a lock that expired on {task.lease.expires}")
+            self._lock(task, holder, duration)
 
     def lock(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
         """Take a lock that is free, run out, or the holder's own."""
-        self._begin("lock")
-        task = self._found(external_task_id)
-        if self._is_locked(task) and task.lease and task.lease.holder != holder:
-            raise _not_yours(task, holder, "locked")
-        self._lock(task, holder, duration)
+        with self._call("lock"):
+            task = self._found(external_task_id)
+            if self._is_locked(task) and task.lease and task.lease.holder != holder:
+                raise _not_yours(task, holder, "locked")
+            self._lock(task, holder, duration)
 
     def unlock(self, external_task_id: ExternalTaskId) -> None:
         """Clear the lock, whoever asks."""
-        self._begin("unlock")
-        self._open[external_task_id] = replace(self._found(external_task_id), lease=None)
+        with self._call("unlock"):
+            self._open[external_task_id] = replace(self._found(external_task_id), lease=None)
 
     def find(self, external_task_id: ExternalTaskId) -> ExternalTask:
         """Read one external task, without its variables."""
-        self._begin("find")
-        return replace(self._found(external_task_id), variables={})
+        with self._call("find"):
+            return replace(self._found(external_task_id), variables={})
+
+    def held_by(self, holder: str) -> Sequence[ExternalTask]:
+        """List every external task whose last lock is the holder's, run out or not, without their variables."""
+        with self._call("held_by"):
+            held = [task for task in self._open.values() if task.lease and task.lease.holder == holder]
+            return [replace(task, variables={}) for task in sorted(held, key=lambda task: task.id)]
+
+    def which_exist(self, external_task_ids: Collection[ExternalTaskId]) -> frozenset[ExternalTaskId]:
+        """Tell which of these are still open."""
+        with self._call("which_exist"):
+            return frozenset(external_task_ids) & self._open.keys()
+
+    def has_completed(self, external_task_id: ExternalTaskId) -> bool:
+        """Whether the step was completed, rather than cancelled or ended by a BPMN error."""
+        with self._call("has_completed"):
+            return external_task_id in self.completed
 
     def open_topics(self) -> Sequence[Topic]:
         """List the topics of external tasks that nobody holds and that have tries left."""
-        self._begin("open_topics")
-        return sorted({t.topic for t in self._open.values() if not self._is_locked(t) and t.retries != 0})
-
-    def _begin(self, call: str) -> None:
-        self.calls.append(call)
-        if self.is_down:
-            raise EngineUnreachableError(ADDRESS, "connection refused")
-        if self._refusals and (refusal := self._refusals.popleft()):
-            raise refusal
+        with self._call("open_topics"):
+            return sorted({t.topic for t in self._open.values() if not self._is_locked(t) and t.retries != 0})
 
     def _is_locked(self, task: ExternalTask) -> bool:
         return task.lease is not None and task.lease.expires > self.clock.now()
 
     def _is_eligible(self, task: ExternalTask) -> bool:
         return not self._is_locked(task) and not task.suspended and task.retries != 0
+
+    def _is_meant(self, task: ExternalTask, only: Filter) -> bool:
+        return (
+            (not only.tenants or self._tenants[task.id] in only.tenants)
+            and (not only.process_keys or task.process_definition_key in only.process_keys)
+            and (not only.business_key or task.business_key == only.business_key)
+        )
 
     def _locked(self, task: ExternalTask, holder: str, subscription: Subscription) -> ExternalTask:
         task = self._lock(task, holder, subscription.lock_duration)
@@ -199,11 +230,18 @@ class FakeEngine:
         return replace(task, variables={k: v for k, v in task.variables.items() if k in subscription.variables})
 
     def _lock(self, task: ExternalTask, holder: str, duration: timedelta) -> ExternalTask:
-        if duration <= timedelta(0):
+        if duration <= NOTHING:
             raise _refused(400, "a lock's duration must be greater than 0")
         locked = replace(task, lease=Lease(holder=holder, expires=self.clock.now() + duration))
         self._open[task.id] = locked
         return locked
+
+    def _set_retries(self, task: ExternalTask, retries: int, message: str) -> None:
+        if retries > 0:
+            self.incidents.pop(task.id, None)
+        elif task.retries != 0:
+            self.incidents[task.id] = message
+        self._open[task.id] = replace(task, retries=retries)
 
     def _found(self, external_task_id: ExternalTaskId) -> ExternalTask:
         try:
@@ -221,6 +259,17 @@ class FakeEngine:
 
     def _end(self, external_task_id: ExternalTaskId) -> None:
         del self._open[external_task_id]
+        self.incidents.pop(external_task_id, None)
+
+
+def _check_fetch(subscriptions: Sequence[Subscription], wait: timedelta) -> None:
+    if wait < NOTHING:
+        raise _refused(500, "asyncResponseTimeout is negative", kind="InvalidRequestException")
+    if wait > LONGEST_WAIT:
+        text = f"The asynchronous response timeout cannot be set to a value greater than {LONGEST_WAIT}"
+        raise _refused(400, text, kind="InvalidRequestException")
+    if any(subscription.lock_duration <= NOTHING for subscription in subscriptions):
+        raise _refused(500, "lockDuration is not greater than 0", kind="ProcessEngineException")
 
 
 def _not_yours(task: ExternalTask, holder: str, verb: str) -> EngineError:

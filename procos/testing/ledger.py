@@ -1,146 +1,194 @@
-"""The ledger in memory: what the scripts of `procos.ledger_keys` do, step for step, on a clock of the test's own.
+"""The ledger in memory: what the scripts of `procos.ledger_scripts` do, step for step, on a clock of the test's own.
 
 It is a twin, not a simplification: the contract cases run against this and the ledger on Redis.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bridge.ledger import CLAIM_MILLISECONDS, HeldLease, Ledger, ReportClaim, Reservation, Reserved
-from procos.domain.errors import LedgerUnreachableError
-from procos.domain.external_task import ExternalTaskId, Token
+from bridge.ledger import CLAIM_MILLISECONDS, Ledger
+from bridge.ledger_values import BackedOff, Claimed, HeldLease, InFlight, Known, ReportClaim, Reservation, Reserved
+from procos.domain.dispatch import DispatchRef
+from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
 from procos.ledger_keys import State
 from procos.testing.clock import FrozenClock
+from procos.testing.entries import Entry, WorkersSide, described, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
 
-    from procos.domain.dispatch import DispatchRef
+    from procos.domain.external_task import ExternalTask
 
 UNDER_WAY = {State.PUBLISHED, State.STARTED, State.REPORTING}
 
 
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """One entry, as Redis keeps it in a hash."""
-
-    state: State
-    token: int
-    holder: str = ""
-    lease_ms: int = 0
-    starts: int = 0
-    worker: str = ""
-    retries: int | None = None
-
-
-class FakeLedger(Ledger):
-    """The `Ledger` in memory; its entries, leases and closed steps may be looked at."""
+class FakeLedger(WorkersSide, Ledger):
+    """The `Ledger` in memory; its entries, leases, closed and cancelled steps may be looked at."""
 
     def __init__(self, clock: FrozenClock | None = None) -> None:
+        WorkersSide.__init__(self, clock or FrozenClock())
         self.address = "memory"
-        self.clock = clock or FrozenClock()
-        self.is_down = False
-        self.entries: dict[str, Entry] = {}
-        self.leases: dict[str, dict[str, int]] = {}
-        self.retries_due: dict[str, int] = {}
-        self.closed: dict[str, str] = {}
-        self.results: dict[str, Mapping[str, Any]] = {}
-        self._holders: set[str] = set()
-
-    def ping(self) -> None:
-        """Make sure that it answers."""
-        if self.is_down:
-            raise LedgerUnreachableError(self.address, "connection refused")
 
     def reserve(self, refs: Sequence[DispatchRef], queue: str, lease: timedelta) -> list[Reserved]:
         """Write an entry for each, unless a dispatch of it is under way."""
         self.ping()
-        return [self._reserve_one(ref, queue, round(lease.total_seconds() * 1000)) for ref in refs]
+        return [self._reserve_one(ref, queue, milliseconds(lease)) for ref in refs]
 
     def _reserve_one(self, ref: DispatchRef, queue: str, lease_ms: int) -> Reserved:
-        self.leases.setdefault(queue, {})[ref.external_task_id] = self.clock.milliseconds() + lease_ms // 2
-        entry = self.entries.get(ref.external_task_id)
-        if entry and entry.state is not State.BACKING_OFF and entry.retries == ref.retries:
+        now, entry = self.clock.milliseconds(), self.entries.get(ref.external_task_id)
+        is_same_try = entry is not None and entry.retries == ref.retries
+        self._lease(queue, ref.external_task_id, now + lease_ms // 2)
+        self.cancelled.pop(ref.external_task_id, None)
+        if entry and is_same_try and entry.state not in {State.BACKING_OFF, State.LOST}:
             entry.holder, entry.lease_ms = ref.holder, lease_ms
             under_way = Reservation.ADOPTED if entry.state in UNDER_WAY else Reservation.REPUBLISH
             return Reserved(reservation=under_way, token=Token(entry.token))
+        keeps_age = entry is not None and (is_same_try or entry.state is State.BACKING_OFF)
         self.retries_due.pop(ref.external_task_id, None)
         self.entries[ref.external_task_id] = Entry(
-            state=State.RESERVED, token=ref.token, holder=ref.holder, lease_ms=lease_ms, retries=ref.retries
-        )
-        return Reserved(reservation=Reservation.NEW, token=ref.token)
+            state=State.RESERVED, token=ref.token, holder=ref.holder, lease_ms=lease_ms, **described(ref),
+            first_at=(entry.first_at if entry and keeps_age else None) or now,
+            losses=entry.losses if entry and is_same_try else 0, reserved_at=now,
+        )  # fmt: skip
+        replaced = entry.state if entry and entry.state is not State.BACKING_OFF else None
+        return Reserved(reservation=Reservation.NEW, token=ref.token, replaced=replaced)
+
+    def rebuild(self, tasks: Sequence[ExternalTask], queue: str, lease: timedelta) -> int:
+        """Write entries, as of published dispatches, for steps the engine says are ours."""
+        self.ping()
+        now, written = self.clock.milliseconds(), 0
+        for task in tasks:
+            if task.id in self.entries or task.id in self.closed:
+                continue
+            written += 1
+            self._lease(queue, task.id, now + milliseconds(lease) // 2)
+            self.entries[task.id] = Entry(
+                state=State.PUBLISHED, token=0, holder=task.lease.holder if task.lease else "",
+                lease_ms=milliseconds(lease), topic=task.topic, instance=task.process_instance_id,
+                activity=task.activity_id, retries=task.retries, first_at=now, reserved_at=now, published_at=now,
+            )  # fmt: skip
+        return written
 
     def mark_published(self, refs: Sequence[DispatchRef]) -> None:
         """Note that the broker has these dispatches."""
         self.ping()
         for ref in refs:
             entry = self._of_token(ref)
-            if entry and entry.state is State.RESERVED:
-                entry.state = State.PUBLISHED
+            if entry:
+                entry.published_at = self.clock.milliseconds()
+                entry.state = State.PUBLISHED if entry.state is State.RESERVED else entry.state
 
-    def mark_started(self, ref: DispatchRef, worker: str) -> int:
-        """Do what a worker does at a start: 0 without entry, -1 when superseded, else the number of starts."""
-        self.ping()
-        entry = self.entries.get(ref.external_task_id)
-        if entry is None:
-            return -1 if self.results.get(ref.celery_id, {}).get("status") == "SUCCESS" else 0
-        if entry.token > ref.token:
-            return -1
-        if entry.token < ref.token:
-            entry.token, entry.starts = ref.token, 0
-        entry.state, entry.worker, entry.starts = State.STARTED, worker, entry.starts + 1
-        return entry.starts
-
-    def forget(self, external_task_id: ExternalTaskId, token: Token, queue: str) -> None:
-        """Remove the entry of a dispatch that was never published or whose step is gone, if it is still this one."""
+    def forget(self, external_task_id: ExternalTaskId, token: Token, queue: str) -> bool:
+        """Remove the entry of a dispatch that was never published, if it is still this one."""
         self.ping()
         entry = self.entries.get(external_task_id)
-        if entry and entry.token == token:
-            del self.entries[external_task_id]
-            self._drop(queue, external_task_id)
+        if entry is None or entry.token != token:
+            return False
+        del self.entries[external_task_id]
+        self._drop(queue, external_task_id)
+        return True
 
-    def claim_report(self, ref: DispatchRef, queue: str) -> ReportClaim:
+    def cancel(self, ref: DispatchRef, queue: str) -> bool:
+        """Tell the workers that a step is gone, and remove its entry."""
+        self.ping()
+        self.cancelled[ref.external_task_id] = ref.token
+        self._drop(queue, ref.external_task_id)
+        self.retries_due.pop(ref.external_task_id, None)
+        entry = self.entries.pop(ref.external_task_id, None)
+        return entry is not None and entry.state is not State.BACKING_OFF
+
+    def lose(self, entry: InFlight) -> int:
+        """Give a dispatch up for lost, unless it has shown itself since."""
+        self.ping()
+        now = self.entries.get(entry.ref.external_task_id)
+        if now is None or (now.token, now.state, now.seen_at) != (entry.ref.token, entry.state, entry.seen_at):
+            return 0
+        now.state, now.losses = State.LOST, now.losses + 1
+        self._drop(entry.queue, entry.ref.external_task_id)
+        return now.losses
+
+    def claim_report(self, ref: DispatchRef, queue: str) -> Claimed:
         """Decide whether a failure or postponement of this dispatch counts."""
         self.ping()
         entry = self.entries.get(ref.external_task_id)
+        worker = entry.worker if entry else ""
         if entry and entry.token > ref.token:
-            return ReportClaim.SUPERSEDED
+            return Claimed(claim=ReportClaim.SUPERSEDED, worker=worker)
         if entry and entry.token == ref.token and entry.state is State.BACKING_OFF:
-            return ReportClaim.REPORTED
+            return Claimed(claim=ReportClaim.REPORTED, worker=worker)
+        now = self.clock.milliseconds()
+        first_at = entry.first_at if entry else None
         if entry:
-            entry.state = State.REPORTING
+            entry.state, entry.token = State.REPORTING, ref.token
         self._drop(queue, ref.external_task_id)
-        return ReportClaim.CLAIMED
+        age = timedelta(milliseconds=now - (now if first_at is None else first_at))
+        return Claimed(claim=ReportClaim.CLAIMED, age=age, worker=worker)
 
-    def back_off(self, ref: DispatchRef, queue: str, delay: timedelta) -> bool:
+    def back_off(self, ref: DispatchRef, queue: str, delay: timedelta, *, same_try: bool) -> BackedOff:
         """Note that the engine offers this step again after `delay`."""
         self.ping()
         entry = self.entries.get(ref.external_task_id)
         if entry and entry.token > ref.token:
-            return False
+            return BackedOff()
+        was_open = entry is not None and entry.state is not State.BACKING_OFF
         fetched_again = ref.external_task_id in self.leases.get(queue, {})
         self._drop(queue, ref.external_task_id)
         entry = self.entries.setdefault(ref.external_task_id, Entry(state=State.BACKING_OFF, token=ref.token))
         entry.state, entry.token = State.BACKING_OFF, ref.token
-        milliseconds = round(delay.total_seconds() * 1000)
-        self.retries_due[ref.external_task_id] = self.clock.milliseconds() + milliseconds
-        return fetched_again
+        entry.due_at = self.clock.milliseconds() + milliseconds(delay)
+        entry.first_at = entry.first_at if same_try else None
+        self.retries_due[ref.external_task_id] = entry.due_at
+        return BackedOff(fetched_again=fetched_again, was_open=was_open)
 
-    def close(self, ref: DispatchRef, queue: str, outcome: str) -> None:
+    def close(self, ref: DispatchRef, queue: str, outcome: str) -> timedelta | None:
         """Remove the entry of a step that ended."""
         self.ping()
-        self.entries.pop(ref.external_task_id, None)
+        entry = self.entries.pop(ref.external_task_id, None)
         self._drop(queue, ref.external_task_id)
         self.retries_due.pop(ref.external_task_id, None)
-        self.closed[ref.external_task_id] = outcome
+        if entry or ref.external_task_id not in self.closed:
+            self.closed[ref.external_task_id] = outcome
+        if entry is None or entry.state is State.BACKING_OFF:
+            return None
+        now = self.clock.milliseconds()
+        return timedelta(milliseconds=now - (now if entry.first_at is None else entry.first_at))
 
     def in_flight(self, queue: str) -> int:
         """Count what is reserved, published or started on a queue."""
         self.ping()
         return len(self.leases.get(queue, {}))
+
+    def list_in_flight(self, queue: str) -> list[InFlight]:
+        """Read everything in flight on a queue."""
+        self.ping()
+        ids = sorted(self.leases.get(queue, {}), key=lambda task_id: self.leases[queue][task_id])
+        return [self._in_flight(task_id, queue, self.entries[task_id]) for task_id in ids if task_id in self.entries]
+
+    def _in_flight(self, task_id: str, queue: str, entry: Entry) -> InFlight:
+        return InFlight(
+            ref=DispatchRef(
+                external_task_id=ExternalTaskId(task_id), token=Token(entry.token), holder=entry.holder,
+                topic=Topic(entry.topic), process_instance_id=ProcessInstanceId(entry.instance),
+                activity_id=entry.activity, retries=entry.retries,
+            ),
+            state=entry.state, queue=queue, now=self.clock.milliseconds(),
+            first_at=entry.reserved_at if entry.first_at is None else entry.first_at,
+            reserved_at=entry.reserved_at, published_at=entry.published_at, seen_at=entry.seen_at, worker=entry.worker,
+            losses=entry.losses,
+        )  # fmt: skip
+
+    def known(self, ids: Sequence[ExternalTaskId]) -> Mapping[ExternalTaskId, Known]:
+        """Return those of the ids that have an entry, in whatever state."""
+        self.ping()
+        found = {task_id: self.entries[task_id] for task_id in ids if task_id in self.entries}
+        return {task_id: Known(state=entry.state, due_at=entry.due_at) for task_id, entry in found.items()}
+
+    def overtaken_at(self, queue: str) -> int:
+        """Return when the youngest dispatch of a queue that was started had been published."""
+        self.ping()
+        return self.overtaken.get(queue, 0)
 
     def claim_due_leases(self, queue: str, limit: int) -> list[HeldLease]:
         """Take the leases that are at half-time."""
@@ -173,20 +221,15 @@ class FakeLedger(Ledger):
         self.ping()
         self._drop(queue, external_task_id)
 
-    def register_holder(self, holder: str) -> None:
-        """Remember a worker id of ours."""
-        self.ping()
-        self._holders.add(holder)
-
-    def is_ours(self, holder: str) -> bool:
-        """Whether a worker id belongs to a replica of this bridge."""
-        self.ping()
-        return holder in self._holders
-
     def stored_result(self, celery_id: str) -> Mapping[str, Any] | None:
         """Return what the test put into `results`."""
         self.ping()
         return self.results.get(celery_id)
+
+    def stored_results(self, celery_ids: Sequence[str]) -> list[Mapping[str, Any] | None]:
+        """Return what the test put into `results`, for each."""
+        self.ping()
+        return [self.results.get(celery_id) for celery_id in celery_ids]
 
     def until_next_retry(self) -> float | None:
         """Return the seconds until the next retry falls due, or None."""
@@ -198,6 +241,3 @@ class FakeLedger(Ledger):
     def _of_token(self, ref: DispatchRef) -> Entry | None:
         entry = self.entries.get(ref.external_task_id)
         return entry if entry and entry.token == ref.token else None
-
-    def _drop(self, queue: str, external_task_id: str) -> None:
-        self.leases.get(queue, {}).pop(external_task_id, None)

@@ -32,19 +32,22 @@ def external_task(
     variables: Mapping[str, TypedValue] | None = None,
     business_key: str | None = None,
     priority: int = 0,
+    process_key: str = "sample",
+    extension_properties: Mapping[str, str] | None = None,
 ) -> ExternalTask:
     """Return an external task as a fetch brings it."""
     return ExternalTask(
         id=ExternalTaskId(external_task_id),
         topic=Topic(topic),
         process_instance_id=ProcessInstanceId(f"instance-of-{external_task_id}"),
-        process_definition_key="sample",
+        process_definition_key=process_key,
         activity_id="step",
         lease=lease,
         retries=retries,
         business_key=business_key,
         priority=priority,
         variables=variables or {},
+        extension_properties=extension_properties or {},
     )
 
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from celery import Celery
 
 from procos import ledger_keys as keys
-from procos.testing import FakeLedger
-from tasks.starts import Start, note_start
+from procos.testing import FakeLedger, dispatch_ref
+from tasks import starts
+from tasks.heartbeat import RedisSigns
+from tasks.runs import Run
 from tests.services import pause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import redis
 
     from bridge.ledger import Ledger
+    from bridge.ledger_values import ReportClaim, Reservation
     from procos.domain.dispatch import DispatchRef
     from procos.settings import RedisSettings
+
+LEASE = timedelta(seconds=20)
+SHORT_LEASE, HALF_TIME = timedelta(milliseconds=400), 0.25
+OLD, NEW = dispatch_ref(token=1000), dispatch_ref(token=2000)
+QUEUE, WORKER = "ai", "worker"
 
 
 class LedgerLab(Protocol):
@@ -27,14 +39,23 @@ class LedgerLab(Protocol):
     def ledger(self) -> Ledger:
         """The ledger a case is about."""
 
-    def start(self, ref: DispatchRef, *, max_starts: int = 3) -> Start:
-        """Do what a worker does when it starts a dispatch."""
+    def start(self, ref: DispatchRef, *, run: str = "run", dead_since: int | None = None) -> Sequence[int]:
+        """Do what a worker does when it starts a dispatch, and return the ledger's answer."""
+
+    def beat(self, ref: DispatchRef, *, run: str = "run") -> bool:
+        """Do what a worker does once a second; returns whether it was told that the step was cancelled."""
 
     def state(self, ref: DispatchRef) -> str | None:
         """Return the state of the entry, None without one."""
 
-    def store_success(self, ref: DispatchRef) -> None:
-        """Store the result of a dispatch that ended well, as Celery does."""
+    def step(self, ref: DispatchRef) -> str | None:
+        """Return the outcome that is kept of a step that ended."""
+
+    def put_back(self, ref: DispatchRef, moment: str, *, seconds: float) -> None:
+        """Let a moment of the entry lie further in the past."""
+
+    def store_result(self, ref: DispatchRef, status: str = "SUCCESS") -> None:
+        """Store the result of a dispatch that ended, as Celery does."""
 
     def flush(self) -> None:
         """Lose everything."""
@@ -49,49 +70,84 @@ class FakeLab:
     def __init__(self) -> None:
         self.ledger = FakeLedger()
 
-    def start(self, ref: DispatchRef, *, max_starts: int = 3) -> Start:
-        count = self.ledger.mark_started(ref, "worker")
-        if count < 0:
-            return Start.SUPERSEDED
-        return Start.TOO_OFTEN if count > max_starts else Start.RUN
+    def start(self, ref: DispatchRef, *, run: str = "run", dead_since: int | None = None) -> Sequence[int]:
+        return self.ledger.mark_started(ref, WORKER, run=run, dead_since=dead_since)
+
+    def beat(self, ref: DispatchRef, *, run: str = "run") -> bool:
+        return self.ledger.mark_alive(ref, WORKER, run=run)
 
     def state(self, ref: DispatchRef) -> str | None:
         entry = self.ledger.entries.get(ref.external_task_id)
         return entry.state.value if entry else None
 
-    def store_success(self, ref: DispatchRef) -> None:
-        self.ledger.results[ref.celery_id] = {"status": "SUCCESS"}
+    def step(self, ref: DispatchRef) -> str | None:
+        return self.ledger.closed.get(ref.external_task_id)
+
+    def put_back(self, ref: DispatchRef, moment: str, *, seconds: float) -> None:
+        entry = self.ledger.entries[ref.external_task_id]
+        setattr(entry, moment, getattr(entry, moment) - round(seconds * 1000))
+
+    def store_result(self, ref: DispatchRef, status: str = "SUCCESS") -> None:
+        self.ledger.results[ref.celery_id] = {"status": status}
 
     def flush(self) -> None:
-        self.ledger.entries.clear()
-        self.ledger.leases.clear()
-        self.ledger.retries_due.clear()
+        self.ledger.flush()
 
     def pass_time(self, seconds: float) -> None:
         self.ledger.clock.advance(seconds=seconds)
 
 
 class RedisLab:
-    """The ledger on Redis, and the workers' own way to write a start."""
+    """The ledger on Redis, and the workers' own ways to write a start and a sign of life."""
 
     def __init__(self, ledger: Ledger, client: redis.Redis, settings: RedisSettings) -> None:
         self.ledger, self._client, self._settings = ledger, client, settings
+        self._signs = RedisSigns(settings.url)
 
-    def start(self, ref: DispatchRef, *, max_starts: int = 3) -> Start:
-        return note_start(ref, "worker", max_starts=max_starts, settings=self._settings)
+    def start(self, ref: DispatchRef, *, run: str = "run", dead_since: int | None = None) -> Sequence[int]:
+        return starts._ask(_run(ref, run), self._settings.url, dead_since="" if dead_since is None else dead_since)
+
+    def beat(self, ref: DispatchRef, *, run: str = "run") -> bool:
+        return list(self._signs.show([_run(ref, run)])) == [-1]
 
     def state(self, ref: DispatchRef) -> str | None:
         value = self._client.hget(keys.entry(ref.external_task_id), "state")
         return value.decode() if isinstance(value, bytes) else None
 
-    def store_success(self, ref: DispatchRef) -> None:
+    def step(self, ref: DispatchRef) -> str | None:
+        line = self._client.hget(keys.steps(ref.process_instance_id), ref.external_task_id)
+        return str(json.loads(line)["outcome"]) if isinstance(line, bytes) else None
+
+    def put_back(self, ref: DispatchRef, moment: str, *, seconds: float) -> None:
+        self._client.hincrby(keys.entry(ref.external_task_id), moment, -round(seconds * 1000))
+
+    def store_result(self, ref: DispatchRef, status: str = "SUCCESS") -> None:
         app = Celery(backend=self._settings.url, set_as_current=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Celery's own way to write, which redis-py dislikes
-            app.backend.store_result(ref.celery_id, {"status": "FAILURE"}, "SUCCESS")
+            result = ValueError("no") if status == "FAILURE" else {"status": "FAILURE"}
+            app.backend.store_result(ref.celery_id, result, status)
 
     def flush(self) -> None:
         self._client.flushall()
 
     def pass_time(self, seconds: float) -> None:
         pause(seconds)
+
+
+def _run(ref: DispatchRef, run: str) -> Run:
+    return Run(ref=ref, queue=QUEUE, worker=WORKER, id=run)
+
+
+def reserve(lab: LedgerLab, ref: DispatchRef, lease: timedelta = LEASE) -> tuple[Reservation, int]:
+    (answer,) = lab.ledger.reserve([ref], "ai", lease)
+    return answer.reservation, answer.token
+
+
+def claim(lab: LedgerLab, ref: DispatchRef) -> ReportClaim:
+    return lab.ledger.claim_report(ref, "ai").claim
+
+
+def publish(lab: LedgerLab, ref: DispatchRef, lease: timedelta = LEASE) -> None:
+    reserve(lab, ref, lease)
+    lab.ledger.mark_published([ref])

@@ -72,13 +72,17 @@ class Outbox:
     def consume(self, settings: BrokerSettings | None = None) -> RunningCallbacks:
         """Start a consumer of results, and wait until it consumes."""
         stop = threading.Event()
-        reporter = Reporter(self.engine, self.ledger, ROUTES, stop=stop)
+        reporter = self.reporter(stop)
         callbacks = Callbacks(reporter, self.ledger, settings or self.settings, completers=2, queues=["ai", "generic"])
         running = RunningCallbacks(callbacks, stop)
         self._running.append(running)
         if self.settings.url.startswith("amqp"):
             wait_until(lambda: self.view.consumers(Queue.CALLBACKS) == 1, TIMEOUT, what="the consumer is there")
         return running
+
+    def reporter(self, stop: threading.Event) -> Reporter:
+        """Return what reports to this engine."""
+        return Reporter(self.engine, self.ledger, ROUTES, is_ours=HOLDER.__eq__, stop=stop)
 
     def step(self) -> DispatchRef:
         """Let an instance arrive at a step, and dispatch it."""

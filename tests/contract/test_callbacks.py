@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import procos.queues
-from procos.queues import Queue, dead
+from procos.queues import SHELF, Queue
 from tests.contract.outbox import PARKING_MILLISECONDS, TIMEOUT, Outbox
 from tests.contract.tls_front import TlsFront
 from tests.services import pause, wait_until
@@ -156,7 +156,7 @@ class TestDeadLetters:
     def test_take_what_cannot_be_read_with_the_reason(self, outbox: Outbox, body: bytes, reason: str) -> None:
         outbox.consume()
         outbox.put(body)
-        message = outbox.view.take(dead(Queue.CALLBACKS))
+        message = outbox.view.take(SHELF)
         assert reason in message.headers["x-procos-reason"]
         assert message.body in {body, body.decode(errors="ignore")}
         outbox.until_empty()
@@ -164,7 +164,7 @@ class TestDeadLetters:
     def test_take_a_message_without_headers(self, outbox: Outbox) -> None:
         outbox.consume()
         outbox.view.put(Queue.CALLBACKS, b"[[1], {}, {}]", {})
-        assert outbox.view.take(dead(Queue.CALLBACKS)).headers["x-procos-reason"]
+        assert outbox.view.take(SHELF).headers["x-procos-reason"]
 
     def test_stall_nobody(self, outbox: Outbox) -> None:
         outbox.consume()
@@ -173,14 +173,14 @@ class TestDeadLetters:
             outbox.put(b"garbage")
         outbox.put_result(ref)
         outbox.until_reported(ref)
-        wait_until(lambda: outbox.view.waiting(dead(Queue.CALLBACKS)) == 30, TIMEOUT, what="all are buried")
+        wait_until(lambda: outbox.view.waiting(SHELF) == 30, TIMEOUT, what="all are buried")
 
     def test_are_declared_again_when_somebody_deleted_them(self, outbox: Outbox) -> None:
         outbox.consume()
         for _ in range(2):  # the second finds the mover connected, which declares nothing of its own accord
             outbox.put(b"garbage")
-            assert outbox.view.take(dead(Queue.CALLBACKS)).headers["x-procos-reason"]
-            outbox.view.delete(dead(Queue.CALLBACKS))
+            assert outbox.view.take(SHELF).headers["x-procos-reason"]
+            outbox.view.delete(SHELF)
 
 
 @pytest.fixture

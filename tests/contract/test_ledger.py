@@ -1,4 +1,4 @@
-"""What is in flight, as all replicas and workers know it; each case holds in memory and on Redis."""
+"""The bridge's side of what is in flight, from reservation to end; each case holds in memory and on Redis."""
 
 from __future__ import annotations
 
@@ -8,27 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.ledger import ReportClaim, Reservation
+from bridge.ledger_values import ReportClaim, Reservation
 from procos.testing import dispatch_ref
-from tasks.starts import Start
+from tests.contract.ledger_labs import HALF_TIME, LEASE, NEW, OLD, SHORT_LEASE, claim, publish, reserve
 
 if TYPE_CHECKING:
-    from procos.domain.dispatch import DispatchRef
     from tests.contract.ledger_labs import LedgerLab
-
-LEASE = timedelta(seconds=20)
-SHORT_LEASE, HALF_TIME = timedelta(milliseconds=400), 0.25
-OLD, NEW = dispatch_ref(token=1000), dispatch_ref(token=2000)
-
-
-def reserve(lab: LedgerLab, ref: DispatchRef, lease: timedelta = LEASE) -> tuple[Reservation, int]:
-    (answer,) = lab.ledger.reserve([ref], "ai", lease)
-    return answer.reservation, answer.token
-
-
-def publish(lab: LedgerLab, ref: DispatchRef, lease: timedelta = LEASE) -> None:
-    reserve(lab, ref, lease)
-    lab.ledger.mark_published([ref])
 
 
 class TestReserve:
@@ -63,11 +48,86 @@ class TestReserve:
         assert reserve(ledger_lab, NEW) == (Reservation.ADOPTED, 1000)
         assert ledger_lab.state(OLD) == state
 
-    def test_supersedes_what_backed_off(self, ledger_lab: LedgerLab) -> None:
+    @pytest.mark.parametrize("same_try", [True, False])
+    def test_supersedes_what_backed_off(self, ledger_lab: LedgerLab, *, same_try: bool) -> None:
         publish(ledger_lab, OLD)
-        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=same_try)
         assert reserve(ledger_lab, NEW) == (Reservation.NEW, 2000)
         assert ledger_lab.ledger.until_next_retry() is None
+
+    def test_supersedes_what_was_given_up_for_lost(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        (entry,) = ledger_lab.ledger.list_in_flight("ai")
+        ledger_lab.ledger.lose(entry)
+        assert reserve(ledger_lab, NEW) == (Reservation.NEW, 2000)
+        assert ledger_lab.state(NEW) == "reserved"
+
+    @pytest.mark.parametrize("state", ["reserved", "published", "started"])
+    def test_supersedes_what_has_other_retries_since_a_failure_was_taken(
+        self, ledger_lab: LedgerLab, state: str
+    ) -> None:
+        reserve(ledger_lab, OLD) if state == "reserved" else publish(ledger_lab, OLD)
+        if state == "started":
+            ledger_lab.start(OLD)
+        assert reserve(ledger_lab, replace(NEW, retries=2)) == (Reservation.NEW, 2000)
+
+    def test_gives_an_adopted_dispatch_the_holder_and_lease_of_the_fetch(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        reserve(ledger_lab, replace(NEW, holder="other/ai"), SHORT_LEASE)
+        ledger_lab.pass_time(HALF_TIME)
+        (lease,) = ledger_lab.ledger.claim_due_leases("ai", 10)
+        assert (lease.holder, lease.token, lease.milliseconds) == ("other/ai", 1000, 400)
+
+    def test_takes_back_that_the_step_was_cancelled(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.cancel(OLD, "ai")
+        publish(ledger_lab, NEW)
+        assert tuple(ledger_lab.start(NEW)) == (1,)
+
+
+class TestAge:
+    def begin(self, lab: LedgerLab) -> None:
+        publish(lab, OLD)
+        lab.put_back(OLD, "first_at", seconds=100)
+
+    def age(self, lab: LedgerLab) -> float:
+        (entry,) = lab.ledger.list_in_flight("ai")
+        return entry.age.total_seconds()
+
+    def test_counts_from_the_first_reservation(self, ledger_lab: LedgerLab) -> None:
+        self.begin(ledger_lab)
+        assert self.age(ledger_lab) == pytest.approx(100, abs=1)
+
+    def test_goes_on_while_the_step_is_adopted(self, ledger_lab: LedgerLab) -> None:
+        self.begin(ledger_lab)
+        reserve(ledger_lab, NEW)
+        assert self.age(ledger_lab) == pytest.approx(100, abs=1)
+
+    def test_goes_on_over_a_postponement(self, ledger_lab: LedgerLab) -> None:
+        self.begin(ledger_lab)
+        ledger_lab.ledger.claim_report(OLD, "ai")
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(0), same_try=True)
+        reserve(ledger_lab, replace(NEW, retries=3))
+        assert self.age(ledger_lab) == pytest.approx(100, abs=1)
+
+    def test_begins_anew_after_a_failure(self, ledger_lab: LedgerLab) -> None:
+        self.begin(ledger_lab)
+        ledger_lab.ledger.claim_report(OLD, "ai")
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(0), same_try=False)
+        reserve(ledger_lab, replace(NEW, retries=2))
+        assert self.age(ledger_lab) == pytest.approx(0, abs=1)
+
+    def test_begins_anew_when_a_failure_was_taken_that_is_not_noted(self, ledger_lab: LedgerLab) -> None:
+        self.begin(ledger_lab)
+        reserve(ledger_lab, replace(NEW, retries=2))
+        assert self.age(ledger_lab) == pytest.approx(0, abs=1)
+
+    def test_goes_on_when_a_dispatch_was_lost(self, ledger_lab: LedgerLab) -> None:
+        self.begin(ledger_lab)
+        (entry,) = ledger_lab.ledger.list_in_flight("ai")
+        ledger_lab.ledger.lose(entry)
+        reserve(ledger_lab, NEW)
+        assert self.age(ledger_lab) == pytest.approx(100, abs=1)
 
 
 class TestMarkPublished:
@@ -87,95 +147,126 @@ class TestMarkPublished:
         assert ledger_lab.state(NEW) == "reserved"
 
 
-class TestStart:
-    def test_counts_and_stops_at_the_limit(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, OLD)
-        starts = [ledger_lab.start(OLD, max_starts=2) for _ in range(3)]
-        assert starts == [Start.RUN, Start.RUN, Start.TOO_OFTEN]
-
-    def test_counts_each_dispatch_anew(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, OLD)
-        ledger_lab.start(OLD, max_starts=1)
-        ledger_lab.ledger.back_off(OLD, "ai", timedelta(0))
-        publish(ledger_lab, NEW)
-        assert ledger_lab.start(NEW, max_starts=1) is Start.RUN
-
-    def test_of_another_token_is_superseded(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, NEW)
-        assert ledger_lab.start(OLD) is Start.SUPERSEDED
-
-    def test_without_entry_runs(self, ledger_lab: LedgerLab) -> None:
-        assert ledger_lab.start(OLD) is Start.RUN
-
-
 class TestClaimReport:
     def test_counts_and_ends_the_lease(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.CLAIMED
+        assert claim(ledger_lab, OLD) is ReportClaim.CLAIMED
         assert ledger_lab.state(OLD) == "reporting"
         assert ledger_lab.ledger.in_flight("ai") == 0
 
     def test_counts_again_after_an_outage(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        claims = [ledger_lab.ledger.claim_report(OLD, "ai") for _ in range(2)]
+        claims = [claim(ledger_lab, OLD) for _ in range(2)]
         assert claims == [ReportClaim.CLAIMED, ReportClaim.CLAIMED]
 
     def test_says_when_it_was_reported_before(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
-        assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.REPORTED
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
+        assert claim(ledger_lab, OLD) is ReportClaim.REPORTED
 
     def test_says_when_a_newer_dispatch_exists(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, NEW)
-        assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.SUPERSEDED
+        assert claim(ledger_lab, OLD) is ReportClaim.SUPERSEDED
         assert ledger_lab.ledger.in_flight("ai") == 1
+
+    def test_says_how_old_the_try_is_and_who_ran_it(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.start(OLD)
+        ledger_lab.put_back(OLD, "first_at", seconds=100)
+        for _ in range(2):
+            claimed = ledger_lab.ledger.claim_report(OLD, "ai")
+            assert claimed.age.total_seconds() == pytest.approx(100, abs=1)
+            assert claimed.worker == "worker"
+
+    def test_knows_neither_after_a_flush(self, ledger_lab: LedgerLab) -> None:
+        claimed = ledger_lab.ledger.claim_report(OLD, "ai")
+        assert (claimed.claim, claimed.age, claimed.worker) == (ReportClaim.CLAIMED, timedelta(0), "")
+
+    def test_takes_the_token_of_a_newer_dispatch_than_the_entrys(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        assert claim(ledger_lab, NEW) is ReportClaim.CLAIMED
+        assert claim(ledger_lab, OLD) is ReportClaim.SUPERSEDED
 
     def test_counts_after_a_flush(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
         ledger_lab.flush()
-        assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.CLAIMED
+        assert claim(ledger_lab, OLD) is ReportClaim.CLAIMED
 
 
 class TestBackOff:
     def test_says_when_the_next_retry_falls_due(self, ledger_lab: LedgerLab) -> None:
         assert ledger_lab.ledger.until_next_retry() is None
-        ledger_lab.ledger.back_off(dispatch_ref("a"), "ai", timedelta(seconds=60))
-        ledger_lab.ledger.back_off(dispatch_ref("b"), "ai", timedelta(seconds=30))
+        ledger_lab.ledger.back_off(dispatch_ref("a"), "ai", timedelta(seconds=60), same_try=False)
+        ledger_lab.ledger.back_off(dispatch_ref("b"), "ai", timedelta(seconds=30), same_try=False)
         assert ledger_lab.ledger.until_next_retry() == pytest.approx(30, abs=1)
 
     def test_never_touches_a_newer_dispatch(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, NEW)
-        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
         assert ledger_lab.state(NEW) == "published"
 
     def test_rebuilds_an_entry_that_was_flushed(self, ledger_lab: LedgerLab) -> None:
-        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
         assert ledger_lab.state(OLD) == "backing_off"
-        assert ledger_lab.ledger.claim_report(OLD, "ai") is ReportClaim.REPORTED
+        assert claim(ledger_lab, OLD) is ReportClaim.REPORTED
+
+    def test_says_when_the_step_was_fetched_while_its_failure_was_reported(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.claim_report(OLD, "ai")
+        assert reserve(ledger_lab, NEW) == (Reservation.ADOPTED, 1000)
+        assert ledger_lab.ledger.back_off(OLD, "ai", timedelta(0), same_try=False).fetched_again is True
+        assert ledger_lab.ledger.in_flight("ai") == 0
+        assert ledger_lab.ledger.back_off(OLD, "ai", timedelta(0), same_try=False).fetched_again is False
+
+    def test_keeps_what_is_told_of_the_retry(self, ledger_lab: LedgerLab) -> None:
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
+        known = ledger_lab.ledger.known([OLD.external_task_id])[OLD.external_task_id]
+        assert known.state == "backing_off"
+        assert known.due_at is not None
 
 
 class TestClose:
     def test_leaves_nothing_in_flight(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        ledger_lab.ledger.close(OLD, "ai", "completed")
+        assert ledger_lab.ledger.close(OLD, "ai", "completed") is not None
         assert ledger_lab.state(OLD) is None
         assert ledger_lab.ledger.in_flight("ai") == 0
+        assert ledger_lab.step(OLD) == "completed"
 
-    def test_of_what_is_unknown_is_no_error(self, ledger_lab: LedgerLab) -> None:
-        ledger_lab.ledger.close(OLD, "ai", "gone")
+    def test_of_what_is_unknown_is_told(self, ledger_lab: LedgerLab) -> None:
+        assert ledger_lab.ledger.close(OLD, "ai", "gone") is None
         assert ledger_lab.state(OLD) is None
+        assert ledger_lab.step(OLD) == "gone"
+
+    def test_a_second_time_leaves_the_outcome_as_it_was(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.close(OLD, "ai", "completed")
+        assert ledger_lab.ledger.close(OLD, "ai", "gone") is None
+        assert ledger_lab.step(OLD) == "completed"
+
+    def test_of_what_went_on_after_an_incident_says_how_that_ended(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.close(OLD, "ai", "incident")
+        publish(ledger_lab, NEW)
+        assert ledger_lab.ledger.close(NEW, "ai", "completed") is not None
+        assert ledger_lab.step(NEW) == "completed"
+
+    def test_ends_the_wait_for_a_retry(self, ledger_lab: LedgerLab) -> None:
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
+        ledger_lab.ledger.close(OLD, "ai", "gone")
+        assert ledger_lab.ledger.until_next_retry() is None
 
 
 class TestForget:
     def test_removes_what_was_never_published(self, ledger_lab: LedgerLab) -> None:
         reserve(ledger_lab, OLD)
-        ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai")
+        assert ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai") is True
         assert ledger_lab.state(OLD) is None
         assert ledger_lab.ledger.in_flight("ai") == 0
 
     def test_leaves_another_token(self, ledger_lab: LedgerLab) -> None:
         reserve(ledger_lab, NEW)
-        ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai")
+        assert ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai") is False
         assert ledger_lab.state(NEW) == "reserved"
 
 
@@ -221,7 +312,7 @@ class TestLeases:
 
     def test_of_what_backs_off_are_not_even_due(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD, SHORT_LEASE)
-        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30))
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
         ledger_lab.pass_time(HALF_TIME)
         assert ledger_lab.ledger.claim_due_leases("ai", 10) == []
 
@@ -236,35 +327,4 @@ class TestLeases:
         (lease,) = ledger_lab.ledger.claim_due_leases("ai", 10)
         ledger_lab.ledger.close(OLD, "ai", "completed")
         ledger_lab.ledger.mark_extended(lease, "ai")
-        assert ledger_lab.ledger.in_flight("ai") == 0
-
-
-class TestHolders:
-    def test_are_ours_once_registered(self, ledger_lab: LedgerLab) -> None:
-        ledger_lab.ledger.register_holder("a/ai")
-        assert ledger_lab.ledger.is_ours("a/ai")
-        assert not ledger_lab.ledger.is_ours("stranger")
-
-
-class TestTokens:
-    def test_a_newer_dispatch_than_the_entry_is_started(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, OLD)
-        assert ledger_lab.start(NEW) is Start.RUN
-        assert ledger_lab.start(OLD) is Start.SUPERSEDED
-
-    def test_a_dispatch_that_ended_is_not_started_again(self, ledger_lab: LedgerLab) -> None:
-        ledger_lab.store_success(OLD)
-        assert ledger_lab.start(OLD) is Start.SUPERSEDED
-        assert ledger_lab.start(NEW) is Start.RUN
-
-    def test_other_retries_than_the_entrys_make_a_new_dispatch(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, OLD)
-        ledger_lab.start(OLD)
-        assert reserve(ledger_lab, replace(NEW, retries=2)) == (Reservation.NEW, 2000)
-
-    def test_a_step_fetched_while_its_failure_is_reported_is_told(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, OLD)
-        ledger_lab.ledger.claim_report(OLD, "ai")
-        assert reserve(ledger_lab, NEW) == (Reservation.ADOPTED, 1000)
-        assert ledger_lab.ledger.back_off(OLD, "ai", timedelta(0)) is True
         assert ledger_lab.ledger.in_flight("ai") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from procos import ledger_keys as keys
 from procos.domain.errors import LedgerUnreachableError
 from procos.settings import RedisSettings
 from procos.testing import dispatch_ref
+from tasks.runs import Run
 from tasks.starts import Start, note_start
 
 if TYPE_CHECKING:
@@ -54,6 +56,37 @@ class TestSteps:
         assert 0 < step["reserved_at"] <= step["published_at"] <= step["ended_at"]
         assert redis_client.ttl(keys.steps(REF.process_instance_id)) > 0
 
+    def test_are_a_bounded_number_of_one_instance(
+        self, redis_ledger: Ledger, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keys, "MOST_STEPS", 2)
+        for name in "abc":
+            ref = replace(dispatch_ref(name), process_instance_id=REF.process_instance_id)
+            assert redis_ledger.close(ref, "ai", "completed") is None
+        assert sorted(redis_client.hkeys(keys.steps(REF.process_instance_id))) == [b"a", b"b"]
+
+
+class TestCancelled:
+    def test_is_kept_for_days_and_not_for_ever(self, redis_ledger: Ledger, redis_client: redis.Redis) -> None:
+        redis_ledger.cancel(REF, "ai")
+        key = keys.cancelled(REF.external_task_id)
+        assert redis_client.get(key) == str(REF.token).encode()
+        assert redis_client.ttl(key) == pytest.approx(keys.CANCELLED_KEPT_SECONDS, abs=5)
+
+
+class TestBackingOff:
+    def test_is_forgotten_some_time_after_the_retry_was_due(
+        self, redis_ledger: Ledger, redis_client: redis.Redis
+    ) -> None:
+        redis_ledger.back_off(REF, "ai", timedelta(seconds=30), same_try=False)
+        ttl = redis_client.ttl(keys.entry(REF.external_task_id))
+        assert ttl == pytest.approx(keys.STEPS_KEPT_SECONDS + 30, abs=5)
+
+    def test_is_not_forgotten_once_it_goes_on(self, redis_ledger: Ledger, redis_client: redis.Redis) -> None:
+        redis_ledger.back_off(REF, "ai", timedelta(seconds=30), same_try=False)
+        redis_ledger.reserve([dispatch_ref(token=2000)], "ai", timedelta(seconds=20))
+        assert redis_client.ttl(keys.entry(REF.external_task_id)) == -1
+
 
 class TestOutage:
     @pytest.mark.parametrize(
@@ -66,6 +99,7 @@ class TestOutage:
             Ledger(RedisSettings(url=url)).ping()
         assert "wrong" not in str(outage.value)
 
+    @pytest.mark.usefixtures("redis_client")  # an empty one
     def test_of_a_frozen_server_ends_within_the_timeout(self, redis_server: Service) -> None:
         settings = RedisSettings(url=redis_server.environment["PROCOS_REDIS_URL"], timeout=0.2)
         ledger = Ledger(settings)
@@ -74,7 +108,7 @@ class TestOutage:
         try:
             with pytest.raises(LedgerUnreachableError):
                 ledger.in_flight("ai")
-            assert note_start(REF, "worker", max_starts=1, settings=settings) is Start.RUN
+            assert note_start(Run(ref=REF, queue="ai", worker="w"), max_starts=1, settings=settings) is Start.RUN
         finally:
             redis_server.freeze(frozen=False)
         assert ledger.in_flight("ai") == 0

@@ -53,8 +53,8 @@ class System:
             lock_duration=LEASE,
             wait=timedelta(0),
         )
-        self._keeper = LeaseKeeper(self.engine, self.ledger, ["ai"])
-        self._reporter = Reporter(self.engine, self.ledger, table, stop=stop)
+        self._keeper = LeaseKeeper(self.engine, self.ledger, ["ai"], lock_duration=LEASE)
+        self._reporter = Reporter(self.engine, self.ledger, table, is_ours="bridge/ai".__eq__, stop=stop)
         self._stop = stop
 
     def turn(self) -> list[Publication]:

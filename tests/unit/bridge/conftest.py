@@ -13,7 +13,7 @@ from procos.domain.external_task import Topic
 from procos.domain.retry import RetryPolicy
 from procos.engine.protocol import Subscription
 from procos.routes import Route
-from procos.testing import FakeEngine, FakeLedger, FrozenClock, InstantStop
+from procos.testing import FakeEngine, FakeLedger, FakeRegistry, FrozenClock, InstantStop, Register
 from procos.testing.samples import HOLDER
 
 if TYPE_CHECKING:
@@ -38,9 +38,12 @@ def engine(clock: FrozenClock) -> FakeEngine:
 
 @pytest.fixture
 def ledger(clock: FrozenClock) -> FakeLedger:
-    ledger = FakeLedger(clock)
-    ledger.register_holder(HOLDER)
-    return ledger
+    return FakeLedger(clock)
+
+
+@pytest.fixture
+def registry(clock: FrozenClock) -> FakeRegistry:
+    return FakeRegistry(Register(clock=clock), holders=[HOLDER])
 
 
 @pytest.fixture
@@ -89,8 +92,10 @@ def message() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def reporter(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route], stop: InstantStop) -> Reporter:
-    return Reporter(engine, ledger, table, stop=stop)
+def reporter(
+    engine: FakeEngine, ledger: FakeLedger, registry: FakeRegistry, table: Mapping[Topic, Route], stop: InstantStop
+) -> Reporter:
+    return Reporter(engine, ledger, table, is_ours=registry.is_ours, stop=stop)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ LEASE = timedelta(seconds=20)
 
 @pytest.fixture
 def keeper(engine: FakeEngine, ledger: FakeLedger) -> LeaseKeeper:
-    return LeaseKeeper(engine, ledger, ["ai"])
+    return LeaseKeeper(engine, ledger, ["ai"], lock_duration=LEASE)
 
 
 def expires_in(engine: FakeEngine, ref: DispatchRef) -> timedelta:
@@ -101,7 +101,7 @@ class TestLeaseKeeper:
         keeper.turn(InstantStop())
         assert expires_in(engine, ref) == timedelta(seconds=5)
 
-    def test_forgets_a_step_that_is_gone(
+    def test_leaves_a_step_that_is_gone_to_the_watcher(
         self,
         keeper: LeaseKeeper,
         engine: FakeEngine,
@@ -114,7 +114,7 @@ class TestLeaseKeeper:
         engine.cancel(ref.external_task_id)
         clock.advance(seconds=15)
         keeper.turn(InstantStop())
-        assert ledger.in_flight("ai") == 0
+        assert ledger.in_flight("ai") == 1
 
     def test_forgets_a_lease_without_entry(
         self,
@@ -145,12 +145,6 @@ class TestLeaseKeeper:
         clock.advance(seconds=10)
         keeper.turn(InstantStop())
         assert expires_in(engine, ref) == LEASE
-
-    def test_outlives_every_error(self, keeper: LeaseKeeper, ledger: FakeLedger) -> None:
-        ledger.is_down = True
-        stop = InstantStop(after=3)
-        keeper.run(stop)
-        assert len(stop.waits) == 3
 
     def test_shares_the_work_with_other_replicas(
         self,

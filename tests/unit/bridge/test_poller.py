@@ -10,6 +10,7 @@ import pytest
 from bridge.dispatcher import Dispatcher
 from bridge.poller import BACK_OFF_SECONDS, LARGEST_FETCH, PATIENCE, Poller, Retries
 from procos.domain.errors import EngineBusyError, EngineDeniedError, EngineUnreachableError
+from procos.engine.protocol import Filter
 from procos.testing import InstantStop, RecordingPublisher, dispatch_ref
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ class TestPoller:
         lease = engine.find(task_id).lease
         assert lease is not None
         assert (lease.holder, lease.expires - engine.clock.now()) == ("bridge/ai", LEASE)
+
+    def test_leaves_what_others_fetch(
+        self, make: Callable[..., Poller], engine: FakeEngine, publisher: RecordingPublisher
+    ) -> None:
+        engine.add(business_key="theirs")
+        ours = engine.add(business_key="ours")
+        make(only=Filter(business_key="ours")).turn(InstantStop())
+        assert [p.dispatch.ref.external_task_id for p in publisher.published] == [ours]
 
     def test_asks_for_no_more_than_there_is_room_for(
         self, make: Callable[..., Poller], engine: FakeEngine, publisher: RecordingPublisher
@@ -124,18 +133,12 @@ class TestRetries:
         clock: FrozenClock,
     ) -> None:
         engine.add()
-        ledger.back_off(dispatch_ref("task-1"), "ai", timedelta(seconds=30))
+        ledger.back_off(dispatch_ref("task-1"), "ai", timedelta(seconds=30), same_try=False)
         retries = Retries(ledger, [make()])
-        retries.run(InstantStop(after=2))
+        retries.turn(InstantStop())
         assert publisher.published == []
         clock.advance(seconds=29.5)
-        stop = InstantStop(after=3)
-        retries.run(stop)
-        assert stop.waits[1] == pytest.approx(0.505)
+        stop = InstantStop()
+        retries.turn(stop)
+        assert stop.waits == [pytest.approx(0.505)]
         assert len(publisher.published) == 1
-
-    def test_outlives_every_error(self, make: Callable[..., Poller], ledger: FakeLedger) -> None:
-        ledger.is_down = True
-        stop = InstantStop(after=3)
-        Retries(ledger, [make()]).run(stop)
-        assert len(stop.waits) == 3

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from procos.domain.dispatch import DispatchRef
     from procos.domain.external_task import ExternalTask
-    from procos.testing import FakeEngine, FakeLedger, FrozenClock, InstantStop
+    from procos.testing import FakeEngine, FakeLedger, FakeRegistry, FrozenClock, InstantStop
 
 DONE = Completion(variables={"answer": 42})
 FAILED = Failure(message="no answer", details="a traceback", retry_in=timedelta(seconds=3))
@@ -75,7 +75,8 @@ class TestCompletion:
     ) -> None:
         engine.add()
         ref = in_flight()
-        assert [reporter.report(ref, DONE), reporter.report(ref, DONE)] == [Verdict.COMPLETED, Verdict.GONE]
+        assert [reporter.report(ref, DONE), reporter.report(ref, DONE)] == [Verdict.COMPLETED] * 2
+        assert engine.calls.count("complete") == 2
 
     def test_counts_without_the_ledger(
         self, reporter: Reporter, engine: FakeEngine, ledger: FakeLedger, in_flight: Callable[..., DispatchRef]
@@ -143,10 +144,13 @@ class TestFailure:
         self, reporter: Reporter, engine: FakeEngine, ledger: FakeLedger, in_flight: Callable[..., DispatchRef]
     ) -> None:
         task_id = engine.add()
-        assert reporter.report(in_flight(), FAILED) is Verdict.RETRY
+        ref = in_flight()
+        ledger.mark_started(ref, "ai@host")
+        assert reporter.report(ref, FAILED) is Verdict.RETRY
         (failure,) = engine.failures
         assert (failure.retries, failure.retry_in) == (2, timedelta(seconds=3))
-        assert (failure.message, failure.details) == ("no answer", "a traceback")
+        assert failure.message == "no answer"
+        assert failure.details == f"a traceback\n\nCelery task {ref.celery_id}, worker ai@host"
         assert ledger.entries[task_id].state is State.BACKING_OFF
         assert ledger.in_flight("ai") == 0
 
@@ -155,7 +159,7 @@ class TestFailure:
     ) -> None:
         engine.add()
         ref = in_flight()
-        assert [reporter.report(ref, FAILED), reporter.report(ref, FAILED)] == [Verdict.RETRY, Verdict.RETRY]
+        assert [reporter.report(ref, FAILED), reporter.report(ref, FAILED)] == [Verdict.RETRY, Verdict.SUPERSEDED]
         assert len(engine.failures) == 1
 
     def test_of_the_last_try_is_an_incident(
@@ -263,12 +267,12 @@ class TestLock:
         self,
         reporter: Reporter,
         engine: FakeEngine,
-        ledger: FakeLedger,
+        registry: FakeRegistry,
         in_flight: Callable[..., DispatchRef],
         fetch: Callable[..., ExternalTask],
         clock: FrozenClock,
     ) -> None:
-        ledger.register_holder("other/ai")
+        registry.register_holder("other/ai")
         engine.add()
         ref = in_flight()
         clock.advance(seconds=60)

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.unserved import UnservedTopics
+from procos.engine.protocol import EVERYTHING, Filter
 from procos.testing import InstantStop, RecordingPublisher
 
 if TYPE_CHECKING:
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def unserved(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> UnservedTopics:
+def unserved(
+    engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route], request: pytest.FixtureRequest
+) -> UnservedTopics:
+    only = getattr(request, "param", EVERYTHING)
     publisher = RecordingPublisher()
     lease = timedelta(seconds=30)
     dispatcher = Dispatcher(engine, ledger, publisher, table, queue="unserved", lease=lease, stop=InstantStop())
-    return UnservedTopics(engine, engine.open_topics, dispatcher, table, holder="bridge/unserved")
+    return UnservedTopics(engine, engine.open_topics, dispatcher, table, holder="bridge/unserved", only=only)
 
 
 class TestUnservedTopics:
@@ -40,14 +44,15 @@ class TestUnservedTopics:
         assert engine.calls == ["open_topics"]
         assert engine.find(task_id).lease is None
 
+    @pytest.mark.parametrize("unserved", [Filter(tenants=("north",))], indirect=True)
+    def test_leaves_what_others_fetch(self, unserved: UnservedTopics, engine: FakeEngine) -> None:
+        theirs, ours = engine.add("typo", tenant="south"), engine.add("typo", tenant="north")
+        unserved.turn()
+        assert engine.incidents.keys() == {ours}
+        assert engine.find(theirs).lease is None
+
     def test_makes_one_incident_and_no_more(self, unserved: UnservedTopics, engine: FakeEngine) -> None:
         engine.add("typo")
         unserved.turn()
         unserved.turn()
         assert len(engine.failures) == 1
-
-    def test_outlives_every_error(self, unserved: UnservedTopics, engine: FakeEngine) -> None:
-        engine.is_down = True
-        stop = InstantStop(after=3)
-        unserved.run(stop)
-        assert len(stop.waits) == 3

@@ -29,6 +29,15 @@ class TestDispatchRef:
             ({"v": None}, "version None"),
             ({"id": ""}, "'id'"),
             ({"id": 5}, "'id'"),
+            ({"id": "../../process-instance/1"}, "'id'"),
+            ({"id": ".."}, "'id'"),
+            ({"id": "t/unlock"}, "'id'"),
+            ({"id": "t?x=1"}, "'id'"),
+            ({"id": "t\n"}, "'id'"),
+            ({"id": "tâche"}, "'id'"),
+            ({"id": "t" * 256}, "'id'"),
+            ({"instance": "a b"}, "'instance'"),
+            ({"instance": "%2e%2e"}, "'instance'"),
             ({"token": "1000"}, "'token'"),
             ({"token": True}, "'token'"),
             ({"holder": None}, "'holder'"),
@@ -39,6 +48,16 @@ class TestDispatchRef:
     def test_refuses_a_wrong_field_and_names_it(self, change: dict[str, Any], named: str) -> None:
         with pytest.raises(DispatchError, match=named):
             DispatchRef.from_json({**dispatch_ref().to_json(), **change})
+
+    @pytest.mark.parametrize("engine_id", ["8f1b7c1e-63ef-11ee-8c99-0242ac120002", "42", "key:3:a.b_c", "t" * 255])
+    def test_takes_the_ids_engines_make(self, engine_id: str) -> None:
+        ref = DispatchRef.from_json({**dispatch_ref().to_json(), "id": engine_id, "instance": engine_id})
+        assert (ref.external_task_id, ref.process_instance_id) == (engine_id, engine_id)
+
+    def test_shows_no_more_than_the_beginning_of_what_is_wrong(self) -> None:
+        with pytest.raises(DispatchError) as refusal:
+            DispatchRef.from_json({**dispatch_ref().to_json(), "id": "/" * 10_000_000})
+        assert len(str(refusal.value)) < 200
 
     @pytest.mark.parametrize("source", [None, [], "text", 7])
     def test_refuses_what_is_no_object(self, source: object) -> None:

@@ -108,6 +108,7 @@ class TestFailureJson:
             Failure(message="m"),
             Failure(message="m", details="d", code="C", permanent=True),
             Failure(message="m", retry_in=SOON),
+            Failure(message="m", worker="ai-7@host"),
         ],
     )
     def test_comes_back_as_it_went(self, failure: Failure) -> None:
@@ -119,6 +120,11 @@ class TestFailureJson:
     )
     def test_takes_any_other_text_as_the_message(self, text: str) -> None:
         assert failure_from_json(text) == Failure(message=text)
+
+    def test_is_read_from_workers_that_do_not_name_themselves(self) -> None:
+        fields = json.loads(failure_to_json(Failure(message="m", code="C", worker="w")))
+        del fields["worker"]
+        assert failure_from_json(json.dumps(fields)) == Failure(message="m", code="C")
 
     def test_reads_as_code_and_message_in_flower(self) -> None:
         assert str(TaskFailed(failure_to_json(Failure(message="no answer", code="TIMEOUT")))) == "TIMEOUT: no answer"

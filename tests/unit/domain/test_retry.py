@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procos.domain.retry import LONGEST_DELAY, RetryPolicy, next_delay, retries_left
+from procos.domain.retry import LONGEST_DELAY, RetryPolicy, next_delay, policy_from_model, retries_left
 
 POLICY = RetryPolicy(attempts=3, first_delay=timedelta(seconds=10), longest_delay=timedelta(seconds=35))
 
@@ -44,3 +44,33 @@ class TestNextDelay:
     ) -> None:
         policy = RetryPolicy(attempts=attempts, first_delay=first)
         assert timedelta(0) <= next_delay(policy, left, advice=None, jitter=jitter) <= policy.longest_delay
+
+
+class TestPolicyFromModel:
+    @pytest.mark.parametrize(
+        ("text", "attempts", "delays"),
+        [
+            ("R3/PT5M", 3, [300, 300]),
+            ("R1/PT5M", 1, []),
+            ("PT5M", 2, [300]),
+            ("PT1M,PT5M,PT1H", 4, [60, 300, 3600]),
+            (" PT1M , P1DT2H ", 3, [60, 93600]),
+            ("R2/PT0.5S", 2, [0.5]),
+            ("R2/P2W", 2, [14 * 86400]),
+        ],
+    )
+    def test_reads_how_often_and_when(self, text: str, attempts: int, delays: list[float]) -> None:
+        policy = policy_from_model(text)
+        left, waited = policy.attempts, []
+        while left := retries_left(policy, left):
+            waited.append(next_delay(policy, left, advice=None, jitter=0.0).total_seconds())
+        assert (policy.attempts, waited) == (attempts, delays)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "3", "R/PT5M", "R0/PT5M", "R5000/PT1S", "PT", "P", "PT5", "5M", "P1M", "P1Y", "PT5M,", "R3/PT5M,PT1M",
+         "P400D", "x" * 501, "PT1M," * 90 + "PT1M;", "${retries}"],
+    )  # fmt: skip
+    def test_refuses_what_it_cannot_read(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"expected|longer|at most"):
+            policy_from_model(text)

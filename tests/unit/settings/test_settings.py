@@ -51,6 +51,10 @@ class TestLoadSettings:
         assert settings.is_set("PROCOS_BROKER_URL")
         assert not settings.is_set("PROCOS_REDIS_URL")
 
+    def test_reads_lists(self) -> None:
+        bridge = loaded(PROCOS_BRIDGE_TENANTS="north, south", PROCOS_BRIDGE_PROCESS_KEYS="order").bridge
+        assert (bridge.tenants, bridge.process_keys) == (("north", "south"), ("order",))
+
     @pytest.mark.parametrize(
         ("url", "root"),
         [
@@ -142,6 +146,9 @@ class TestBadValues:
             ("PROCOS_ENGINE_TIMEOUT", "nan", "finite"),
             ("PROCOS_BRIDGE_CAPACITY", "-1", "greater than or equal to 1"),
             ("PROCOS_BRIDGE_REPLICA_ID", "a/b", "pattern"),
+            ("PROCOS_BRIDGE_TENANTS", " , ", "names separated by commas"),
+            ("PROCOS_ENGINE_TOKEN", "two\nlines", "printable ASCII"),
+            ("PROCOS_ENGINE_OAUTH_TOKEN_URL", "idp.example/token", "expected an http"),
             ("PROCOS_LOG_LEVEL", "LOUD", "'DEBUG'"),
         ],
     )
@@ -159,7 +166,14 @@ class TestBadValues:
 
 class TestSecrets:
     @pytest.mark.parametrize(
-        "name", ["PROCOS_ENGINE_PASSWORD", "PROCOS_ENGINE_TOKEN", "PROCOS_OPENAI_API_KEY", "PROCOS_FLOWER_PASSWORD"]
+        "name",
+        [
+            "PROCOS_ENGINE_PASSWORD",
+            "PROCOS_ENGINE_TOKEN",
+            "PROCOS_ENGINE_OAUTH_CLIENT_SECRET",
+            "PROCOS_OPENAI_API_KEY",
+            "PROCOS_FLOWER_PASSWORD",
+        ],
     )
     def test_are_never_shown(self, name: str) -> None:
         settings = loaded(**{name: "hunter2"})

@@ -1,0 +1,152 @@
+"""What the ledger answers: values that the bridge's parts decide on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from procos import ledger_keys as keys
+from procos.domain.dispatch import DispatchRef
+from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENTRY_FIELDS = (
+    "state", "token", "holder", "lease_ms", "topic", "instance", "activity", "retries",
+    "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses",
+)  # fmt: skip
+
+
+class Reservation(StrEnum):
+    """What a reservation found: nothing, a dispatch that was perhaps never published, or one under way."""
+
+    NEW = "new"
+    REPUBLISH = "republish"
+    ADOPTED = "adopted"
+
+
+class ReportClaim(StrEnum):
+    """Whether a failure or postponement still counts."""
+
+    CLAIMED = "claimed"
+    SUPERSEDED = "superseded"
+    REPORTED = "reported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The answer to a claim: what it amounts to, how long the try has lasted, and which worker ran it."""
+
+    claim: ReportClaim
+    age: timedelta = timedelta(0)
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """The answer to a reservation, with the token that counts: an older one when the dispatch is not new."""
+
+    reservation: Reservation
+    token: Token
+    replaced: keys.State | None = None
+    """The state of a dispatch that had not ended and stood in the way: lost, or failed without our knowing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackedOff:
+    """The answer to a back-off: whether a poller has fetched the step again meanwhile, and whether it was open."""
+
+    fetched_again: bool = False
+    was_open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """One lease that is due for extension."""
+
+    external_task_id: ExternalTaskId
+    holder: str
+    token: Token
+    milliseconds: int
+    known: bool
+    """Whether the ledger still has an entry."""
+    extendable: bool
+    """Whether the dispatch is published: one that is only reserved must run out, to be fetched and published again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An entry in whatever state; `due_at` is when a step that backs off is offered again, in milliseconds."""
+
+    state: keys.State
+    due_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """One entry with a lease, as it was at the moment `now` of Redis's clock; moments are milliseconds."""
+
+    ref: DispatchRef
+    state: keys.State
+    queue: str
+    now: int
+    first_at: int
+    reserved_at: int
+    published_at: int | None
+    seen_at: int | None
+    worker: str
+    losses: int = 0
+    """How often this try was given up for lost before."""
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether the entry was written after a flush, so that its token is not known."""
+        return self.ref.token == 0
+
+    @property
+    def last_sign(self) -> int:
+        """When it last showed itself."""
+        return max(self.reserved_at, self.published_at or 0, self.seen_at or 0)
+
+    @property
+    def age(self) -> timedelta:
+        """How long this try has lasted, waiting included."""
+        return timedelta(milliseconds=self.now - self.first_at)
+
+    @property
+    def silence(self) -> timedelta:
+        """How long nothing was heard of it."""
+        return timedelta(milliseconds=self.now - self.last_sign)
+
+
+def in_flight(external_task_id: str, queue: str, fields: Mapping[str, str | None], now: int) -> InFlight:
+    """Read an entry's fields, those of `ENTRY_FIELDS`, as Redis keeps them."""
+    retries = fields.get("retries")
+    reserved_at = _number(fields.get("reserved_at")) or now
+    return InFlight(
+        ref=DispatchRef(
+            external_task_id=ExternalTaskId(external_task_id),
+            token=Token(_number(fields.get("token")) or 0),
+            holder=fields.get("holder") or "",
+            topic=Topic(fields.get("topic") or ""),
+            process_instance_id=ProcessInstanceId(fields.get("instance") or ""),
+            activity_id=fields.get("activity") or "",
+            retries=int(retries) if retries else None,
+        ),
+        state=keys.State(fields.get("state") or keys.State.RESERVED),
+        queue=queue,
+        now=now,
+        first_at=_number(fields.get("first_at")) or reserved_at,
+        reserved_at=reserved_at,
+        published_at=_number(fields.get("published_at")),
+        seen_at=_number(fields.get("seen_at")),
+        worker=fields.get("worker") or "",
+        losses=_number(fields.get("losses")) or 0,
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None

@@ -1,0 +1,87 @@
+"""Finds steps that ended without us: deleted, modified, or left by a boundary event; and tells whoever works for them.
+
+What is started is asked for every turn, the rest less often. A step counts as gone when the engine has answered so
+twice, a turn apart: one that is just being reported is gone too, and its entry a moment later. The mark in Redis is
+what workers go by; Celery's revoke only spares a worker the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procos import metrics
+from procos.domain.errors import TaskGoneError
+from procos.ledger_keys import State
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bridge.ledger import Ledger
+    from bridge.ledger_values import InFlight
+    from procos.domain.external_task import ExternalTaskId
+    from procos.engine.protocol import Engine
+
+TURN_SECONDS = 2.0
+TURNS_FOR_ALL = 5
+"""Every so many turns the steps are asked for that no worker has started yet."""
+
+log = get_logger(__name__)
+
+
+class Revoker(Protocol):
+    """Tells the workers that tasks need not be started."""
+
+    def revoke(self, celery_ids: Sequence[str]) -> None:
+        """Tell them; nothing is raised, since the mark in Redis counts."""
+
+
+class Watcher:
+    """Looks for cancelled steps; belongs to one thread."""
+
+    def __init__(self, engine: Engine, ledger: Ledger, revoker: Revoker, queues: Iterable[str]) -> None:
+        self._engine, self._ledger, self._revoker, self._queues = engine, ledger, revoker, tuple(queues)
+        self._turns = 0
+        self._suspects: frozenset[ExternalTaskId] = frozenset()
+
+    def turn(self) -> None:
+        """Ask the engine for what is in flight, and cancel what it has not known twice."""
+        everything = self._turns % TURNS_FOR_ALL == 0
+        self._turns += 1
+        entries = [entry for queue in self._queues for entry in self._ledger.list_in_flight(queue)]
+        watched = [entry for entry in entries if everything or self._is_watched(entry)]
+        if not watched:
+            return
+        gone = [entry for entry in self._missing(watched) if self._is_gone(entry)]
+        self._cancel([entry for entry in gone if entry.ref.external_task_id in self._suspects])
+        self._suspects = frozenset(entry.ref.external_task_id for entry in gone)
+
+    def _is_watched(self, entry: InFlight) -> bool:
+        return entry.state is State.STARTED or entry.ref.external_task_id in self._suspects
+
+    def _missing(self, entries: Sequence[InFlight]) -> list[InFlight]:
+        there = self._engine.which_exist([entry.ref.external_task_id for entry in entries])
+        return [entry for entry in entries if entry.ref.external_task_id not in there]
+
+    def _is_gone(self, entry: InFlight) -> bool:
+        """Ask for the step itself: a list may leave out what its reader is not allowed to see."""
+        try:
+            self._engine.find(entry.ref.external_task_id)
+        except TaskGoneError:
+            return True
+        return False
+
+    def _cancel(self, entries: Sequence[InFlight]) -> None:
+        for entry in entries:
+            ref = entry.ref
+            if self._ledger.cancel(ref, entry.queue):
+                metrics.dropped(ref.topic, metrics.Drop.CANCELLED)
+            log.info(
+                "step.cancelled",
+                external_task_id=ref.external_task_id,
+                topic=ref.topic,
+                process_instance_id=ref.process_instance_id,
+                worker=entry.worker,
+            )
+        if ids := [entry.ref.celery_id for entry in entries if not entry.is_rebuilt]:
+            self._revoker.revoke(ids)

@@ -1,0 +1,204 @@
+"""Makes the bridge's parts and puts them together; `daemon` runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bridge import lease_keeper, orphans, poller, presence, reconciler, unserved, watcher
+from bridge.callbacks import Callbacks
+from bridge.dead_letters import DeadLetters
+from bridge.dispatcher import Dispatcher
+from bridge.periodic import Periodic
+from bridge.publisher import CeleryPublisher
+from bridge.reporter import Reporter
+from bridge.revoker import CeleryRevoker
+from procos.app import make_app
+from procos.engine.protocol import Filter
+from procos.queues import PARKED, Queue, depths
+from procos.routes import by_queue, routes
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bridge.heartbeats import Heartbeats
+    from bridge.ledger import Ledger
+    from bridge.registry import Registry
+    from procos.domain.external_task import ExternalTaskId, Topic
+    from procos.engine.http import HttpEngine
+    from procos.queues import QueueDepth
+    from procos.routes import Route
+    from procos.settings import Settings
+
+UNSERVED = "unserved"
+"""Stands for a queue in the worker id of the poller that looks for topics without a route."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What every part is made of."""
+
+    settings: Settings
+    engine: HttpEngine
+    ledger: Ledger
+    registry: Registry
+    heartbeats: Heartbeats
+    stop: threading.Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that runs, each on a thread of its own."""
+
+    pollers: tuple[poller.Poller, ...]
+    callbacks: Callbacks
+    dead_letters: DeadLetters
+    presence: presence.Presence
+    orphans: orphans.Orphans
+    jobs: tuple[Periodic, ...]
+    fetching_jobs: tuple[Periodic, ...]
+    """Those that bring new work in, which a bridge that is being drained leaves alone."""
+
+
+def wire(shared: Shared) -> Parts:
+    """Make every part."""
+    settings, ledger = shared.settings, shared.ledger
+    app = make_app(settings, with_results=False)
+    new_publisher = partial(
+        CeleryPublisher,
+        app,
+        confirm_timeout=settings.broker.confirm_timeout,
+        time_limit=timedelta(seconds=settings.worker.time_limit),
+    )
+    dispatchers = {queue: _dispatcher(shared, queue, new_publisher()) for queue in (*by_queue(), UNSERVED)}
+    reporter = Reporter(
+        shared.engine,
+        ledger,
+        routes(),
+        is_ours=shared.registry.is_ours,
+        largest_age=timedelta(seconds=settings.bridge.largest_age),
+        stop=shared.stop,
+    )
+    finder = _orphans(shared, dispatchers)
+    present = presence.Presence(
+        shared.registry, settings.bridge.replica_id, recover=finder.recover, leave=shared.stop.set
+    )
+    pollers = tuple(_poller(shared, queue, served, dispatchers[queue]) for queue, served in by_queue().items())
+    return Parts(
+        pollers=pollers,
+        callbacks=Callbacks(
+            reporter, ledger, settings.broker, completers=settings.bridge.completers, queues=by_queue()
+        ),
+        dead_letters=DeadLetters(reporter, ledger, settings.broker, queues=by_queue()),
+        presence=present,
+        orphans=finder,
+        jobs=_jobs(shared, present, reporter, CeleryRevoker(app, settings.broker)),
+        fetching_jobs=_fetching_jobs(shared, finder, pollers, dispatchers[UNSERVED]),
+    )
+
+
+def _jobs(
+    shared: Shared, present: presence.Presence, reporter: Reporter, revoker: CeleryRevoker
+) -> tuple[Periodic, ...]:
+    bridge, engine, ledger = shared.settings.bridge, shared.engine, shared.ledger
+    keeper = lease_keeper.LeaseKeeper(engine, ledger, by_queue(), lock_duration=timedelta(seconds=bridge.lock_duration))
+    watching = watcher.Watcher(engine, ledger, revoker, by_queue())
+    reconciling = reconciler.Reconciler(
+        engine,
+        ledger,
+        reporter,
+        routes(),
+        queues=by_queue(),
+        depths=_depths(shared.settings),
+        lost_after=timedelta(seconds=bridge.lost_after),
+        largest_age=timedelta(seconds=bridge.largest_age),
+    )
+    return (
+        Periodic(name="presence", turn=present.turn, seconds=presence.TURN_SECONDS),
+        Periodic(name="lease-keeper", turn=partial(keeper.turn, shared.stop), seconds=lease_keeper.TURN_SECONDS),
+        Periodic(name="watcher", turn=watching.turn, seconds=watcher.TURN_SECONDS, shared_by=shared.registry),
+        Periodic(name="reconciler", turn=reconciling.turn, seconds=reconciler.TURN_SECONDS, shared_by=shared.registry),
+    )
+
+
+def _fetching_jobs(
+    shared: Shared, finder: orphans.Orphans, pollers: Sequence[poller.Poller], dispatcher: Dispatcher
+) -> tuple[Periodic, ...]:
+    retries = poller.Retries(shared.ledger, pollers)
+    jobs = [
+        Periodic(name="retries", turn=partial(retries.turn, shared.stop), seconds=poller.RETRY_CHECK_SECONDS),
+        Periodic(name="orphans", turn=finder.turn, seconds=orphans.TURN_SECONDS),
+    ]
+    bridge = shared.settings.bridge
+    if bridge.unknown_topics == "fail":
+        seeker = unserved.UnservedTopics(
+            shared.engine,
+            shared.engine.open_topics,
+            dispatcher,
+            routes(),
+            holder=holders(shared).of(UNSERVED),
+            only=_filter(shared),
+        )
+        jobs.append(Periodic(name="unserved", turn=seeker.turn, seconds=unserved.TURN_SECONDS))
+    return tuple(jobs)
+
+
+def holders(shared: Shared) -> orphans.Holders:
+    """Return this bridge's worker ids."""
+    return orphans.Holders(replica_id=shared.settings.bridge.replica_id, queues=tuple(by_queue()))
+
+
+def _orphans(shared: Shared, dispatchers: Mapping[str, Dispatcher]) -> orphans.Orphans:
+    def has_in_hand(external_task_id: ExternalTaskId) -> bool:
+        return any(dispatcher.has_in_hand(external_task_id) for dispatcher in dispatchers.values())
+
+    return orphans.Orphans(
+        shared.engine,
+        shared.ledger,
+        shared.registry,
+        holders(shared),
+        has_in_hand=has_in_hand,
+        lock_duration=timedelta(seconds=shared.settings.bridge.lock_duration),
+    )
+
+
+def _poller(shared: Shared, queue: str, served: Mapping[Topic, Route], dispatcher: Dispatcher) -> poller.Poller:
+    bridge = shared.settings.bridge
+    return poller.Poller(
+        shared.engine,
+        shared.ledger,
+        dispatcher,
+        served,
+        holder=holders(shared).of(queue),
+        queue=queue,
+        capacity=bridge.capacity,
+        lock_duration=timedelta(seconds=bridge.lock_duration),
+        wait=timedelta(seconds=bridge.poll_timeout),
+        only=_filter(shared),
+    )
+
+
+def _dispatcher(shared: Shared, queue: str, publisher: CeleryPublisher) -> Dispatcher:
+    return Dispatcher(
+        shared.engine,
+        shared.ledger,
+        publisher,
+        routes(),
+        queue=queue,
+        lease=timedelta(seconds=shared.settings.bridge.lock_duration),
+        largest_input=shared.settings.bridge.largest_input,
+        stop=shared.stop,
+        beat=shared.heartbeats.beat,
+    )
+
+
+def _filter(shared: Shared) -> Filter:
+    bridge = shared.settings.bridge
+    return Filter(tenants=bridge.tenants, process_keys=bridge.process_keys, business_key=bridge.business_key)
+
+
+def _depths(settings: Settings) -> Callable[[], Mapping[str, QueueDepth]]:
+    return lambda: depths(settings.broker, [*by_queue(), Queue.CALLBACKS, PARKED])

@@ -1,0 +1,264 @@
+"""The ledger's scripts: every change of an entry, as Redis runs it, in one step each.
+
+The bridge's stand first, the worker's (STARTED, ALIVE) after them. `procos.testing.FakeLedger` does the same in memory,
+under the same contract cases.
+"""
+
+from __future__ import annotations
+
+NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+RESERVE = (
+    NOW
+    + """
+-- KEYS entry, leases, retries_due, cancelled
+-- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries
+-- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
+-- Returns what was found, the token that counts, and the state of a dispatch that had not ended and was replaced.
+local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses')
+local state, token = found[1], found[2]
+local same_try = state and found[3] == ARGV[9]
+local first_at = (same_try or state == 'backing_off') and found[4] or now
+redis.call('ZADD', KEYS[2], now + math.floor(ARGV[4] / 2), ARGV[1])
+redis.call('DEL', KEYS[4])
+if same_try and state ~= 'backing_off' and state ~= 'lost' then
+  redis.call('HSET', KEYS[1], 'holder', ARGV[3], 'lease_ms', ARGV[4])
+  redis.call('PERSIST', KEYS[1])
+  return {state == 'reserved' and 'republish' or 'adopted', token, ''}
+end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'reserved', 'token', ARGV[2], 'holder', ARGV[3], 'lease_ms', ARGV[4],
+  'topic', ARGV[5], 'queue', ARGV[6], 'instance', ARGV[7], 'activity', ARGV[8], 'retries', ARGV[9],
+  'first_at', first_at, 'losses', same_try and found[5] or 0, 'reserved_at', now, 'starts', 0)
+return {'new', ARGV[2], state and state ~= 'backing_off' and state or ''}
+"""
+)
+
+REBUILD = (
+    NOW
+    + """
+-- KEYS entry, leases, steps  ARGV id, holder, lease_ms, topic, queue, instance, activity, retries
+-- After a flush: the engine says that this step is ours, so a dispatch of it is under way. Its token is not known, and
+-- every token is larger than 0.
+if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 0 end
+redis.call('ZADD', KEYS[2], now + math.floor(ARGV[3] / 2), ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'published', 'token', 0, 'holder', ARGV[2], 'lease_ms', ARGV[3],
+  'topic', ARGV[4], 'queue', ARGV[5], 'instance', ARGV[6], 'activity', ARGV[7], 'retries', ARGV[8],
+  'first_at', now, 'losses', 0, 'reserved_at', now, 'published_at', now, 'starts', 0)
+return 1
+"""
+)
+
+PUBLISHED = (
+    NOW
+    + """
+-- KEYS entry  ARGV token
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'published_at', now)
+if redis.call('HGET', KEYS[1], 'state') == 'reserved' then
+  redis.call('HSET', KEYS[1], 'state', 'published')
+end
+return 1
+"""
+)
+
+CLAIM_REPORT = (
+    NOW
+    + """
+-- KEYS entry, leases  ARGV id, token, kept_s
+-- Returns what the claim amounts to, how long the try has lasted, and who ran it.
+local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'first_at', 'worker')
+local token, worker = found[1], found[4] or ''
+if token and tonumber(token) > tonumber(ARGV[2]) then return {'superseded', 0, worker} end
+if token == ARGV[2] and found[2] == 'backing_off' then return {'reported', 0, worker} end
+if token then
+  redis.call('HSET', KEYS[1], 'state', 'reporting', 'token', ARGV[2])
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+return {'claimed', now - (found[3] or now), worker}
+"""
+)
+
+BACK_OFF = (
+    NOW
+    + """
+-- KEYS entry, retries_due, leases  ARGV id, token, delay_ms, kept_s, same_try
+-- A postponement goes on with the same try, whose age counts; a failure ends it.
+-- Returns whether a poller fetched the step again since the report was claimed (it took the dispatch for one under
+-- way), and whether the dispatch was open until now.
+local found = redis.call('HMGET', KEYS[1], 'token', 'state')
+local token = found[1]
+if token and tonumber(token) > tonumber(ARGV[2]) then return {0, 0} end
+local was_open = token and found[2] ~= 'backing_off'
+local fetched_again = redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'backing_off', 'token', ARGV[2])
+if ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'first_at') end
+redis.call('HSET', KEYS[1], 'due_at', now + tonumber(ARGV[3]))
+redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3] / 1000) + tonumber(ARGV[4]))
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[1])
+return {fetched_again, was_open and 1 or 0}
+"""
+)
+
+CLOSE = (
+    NOW
+    + """
+-- KEYS entry, leases, retries_due, steps  ARGV id, outcome, kept_s, activity, topic, queue, most_steps
+-- Returns how long the try has lasted, or -1 when it was not open.
+local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at', 'starts', 'reserved_at', 'state',
+  'first_at')
+local existed = redis.call('DEL', KEYS[1])
+local age = existed == 1 and found[6] ~= 'backing_off' and now - (found[7] or now) or -1
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+local is_full = redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[7])
+if is_full or (existed == 0 and redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1) then return age end
+redis.call('HSET', KEYS[4], ARGV[1], cjson.encode({outcome = ARGV[2], activity = ARGV[4], topic = ARGV[5],
+  queue = ARGV[6], worker = found[1] or nil, published_at = tonumber(found[2] or 0),
+  started_at = tonumber(found[3] or 0),
+  starts = tonumber(found[4] or 0), reserved_at = tonumber(found[5] or 0), ended_at = now}))
+redis.call('EXPIRE', KEYS[4], ARGV[3])
+return age
+"""
+)
+
+FORGET = """
+-- KEYS entry, leases  ARGV id, token
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 1
+"""
+
+CANCEL = """
+-- KEYS entry, leases, retries_due, cancelled  ARGV id, token, kept_s
+-- The mark is what workers look at; it must be there before the entry is not. Returns whether the try was open.
+local state = redis.call('HGET', KEYS[1], 'state')
+redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[3])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('DEL', KEYS[1])
+return state and state ~= 'backing_off' and 1 or 0
+"""
+
+LOSE = """
+-- KEYS entry, leases  ARGV id, token, state, seen_at
+-- Gives a dispatch up for lost unless it has shown itself since it was looked at; returns how often that was, or 0.
+local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'seen_at')
+if found[1] ~= ARGV[2] or found[2] ~= ARGV[3] or (found[3] or '') ~= ARGV[4] then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'lost')
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('HINCRBY', KEYS[1], 'losses', 1)
+"""
+
+CLAIM_LEASES = (
+    NOW
+    + """
+-- KEYS leases  ARGV limit, claim_ms
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
+for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), id) end
+return ids
+"""
+)
+
+EXTENDED = (
+    NOW
+    + """
+-- KEYS leases  ARGV id, lease_ms
+return redis.call('ZADD', KEYS[1], 'XX', now + math.floor(ARGV[2] / 2), ARGV[1])
+"""
+)
+
+DUE_RETRIES = (
+    NOW
+    + """
+-- KEYS retries_due; returns milliseconds until the next retry falls due, 0 for one that is overdue, or -1
+-- What a minute of fetching did not bring is gone, suspended, or waits for room: the pollers see to it.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 60000)
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if #first == 0 then return -1 end
+return math.max(first[2] - now, 0)
+"""
+)
+
+HOLD = """
+-- KEYS name  ARGV boot, ttl_ms, …; a lease on a name, which only its holder renews. Returns 1, or who holds it.
+local held_by = redis.call('GET', KEYS[1])
+if held_by and held_by ~= ARGV[1] then return held_by end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+LET_GO = """
+-- KEYS name  ARGV boot
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+STARTED = (
+    NOW
+    + """
+-- KEYS entry, result, steps, cancelled, overtaken  ARGV id, token, worker, run, fresh_ms, dead_since
+-- Returns {starts} to run, {0} when nothing is known of the dispatch, {-1} when it is not to run: it was cancelled, has
+-- ended, or another counts; {-2, seen_at} when another run of it was alive a moment ago. A caller that has seen no sign
+-- of that run since passes its seen_at as dead_since. Of a run that has left its result nothing is left to be done.
+if redis.call('EXISTS', KEYS[4]) == 1 then return {-1} end
+local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'run', 'seen_at', 'queue', 'published_at', 'reserved_at')
+local token, state, run, seen_at = found[1], found[2], found[3], found[4]
+if not token then
+  local step = redis.call('HGET', KEYS[3], ARGV[1])
+  if step and cjson.decode(step).outcome ~= 'incident' then return {-1} end
+  local result = redis.call('GET', KEYS[2])
+  return {result and string.find(result, '"status": "SUCCESS"', 1, true) and -1 or 0}
+end
+if tonumber(token) > tonumber(ARGV[2]) then return {-1} end
+if token == ARGV[2] then
+  if state == 'reporting' or state == 'backing_off' or state == 'lost' then return {-1} end
+  if state == 'started' and run ~= ARGV[4] then
+    local result = redis.call('GET', KEYS[2]) or ''
+    if string.find(result, '"status": "SUCCESS"', 1, true) then return {-1} end
+    if string.find(result, '"status": "FAILURE"', 1, true) then return {-1} end
+    if seen_at and seen_at ~= ARGV[6] and now - seen_at < tonumber(ARGV[5]) then return {-2, seen_at} end
+  end
+else
+  redis.call('HSET', KEYS[1], 'starts', 0)
+end
+redis.call('HSET', KEYS[1], 'state', 'started', 'token', ARGV[2], 'worker', ARGV[3], 'run', ARGV[4],
+  'started_at', now, 'seen_at', now)
+local published_at = found[6] or found[7]
+if published_at and tonumber(published_at) > tonumber(redis.call('HGET', KEYS[5], found[5]) or 0) then
+  redis.call('HSET', KEYS[5], found[5], published_at)
+end
+return {redis.call('HINCRBY', KEYS[1], 'starts', 1)}
+"""
+)
+
+ALIVE = (
+    NOW
+    + """
+-- KEYS entry, leases, steps, cancelled  ARGV id, token, worker, run, holder, topic, queue, instance, activity, retries
+-- Returns -1 when the step was cancelled, else 1. An entry that a flush has taken is written again, unless the step has
+-- ended: its outcome may be reported before its worker has let go of it.
+if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
+local found = redis.call('HMGET', KEYS[1], 'token', 'state')
+local token, state = found[1], found[2]
+if not token then
+  if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 1 end
+  redis.call('HSET', KEYS[1], 'holder', ARGV[5], 'lease_ms', 0, 'topic', ARGV[6], 'queue', ARGV[7],
+    'instance', ARGV[8], 'activity', ARGV[9], 'retries', ARGV[10], 'first_at', now, 'losses', 0,
+    'reserved_at', now, 'published_at', now, 'starts', 1)
+  redis.call('ZADD', KEYS[2], now, ARGV[1])
+elseif tonumber(token) > tonumber(ARGV[2]) or state == 'reporting' or state == 'backing_off' then
+  return 1
+elseif state == 'lost' then
+  redis.call('ZADD', KEYS[2], now, ARGV[1])
+end
+redis.call('HSET', KEYS[1], 'state', 'started', 'token', ARGV[2], 'worker', ARGV[3], 'run', ARGV[4], 'seen_at', now)
+return 1
+"""
+)
