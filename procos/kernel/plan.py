@@ -153,7 +153,7 @@ def _programs(
     around: programs.Surroundings, names: Sequence[Name], *, folder: StackFolder, ports: Ports
 ) -> Iterator[Part]:
     if Name.BRIDGE in names:
-        yield programs.bridge_part(around)
+        yield programs.bridge_part(around, ports=ports)
     if Name.WORKER_AI in names:
         yield programs.ai_worker(around)
     if Name.WORKER_GENERIC in names:

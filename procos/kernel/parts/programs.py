@@ -5,12 +5,13 @@ They get the addresses and credentials of all parts through their environment, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from procos.kernel.part import Command, Name, Part
 from procos.kernel.parts.environment import own_environment, python
+from procos.kernel.ports import moved
 from procos.kernel.probes import ConsumerProbe
 from procos.queues import Queue
 from procos.routes import by_queue
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from procos.settings import Settings
+    from procos.kernel.ports import Ports
+    from procos.settings import BridgeSettings, Settings
 
+HEALTH_PORT = "PROCOS_BRIDGE_HEALTH_PORT"
 CELERY = ("celery", "-A", "procos.app")
 QUIET = ("--without-gossip", "--without-mingle")
 MARGIN = timedelta(seconds=5)
@@ -37,16 +40,30 @@ class Surroundings:
     directory: Path
 
 
-def bridge_part(around: Surroundings) -> Part:
-    """Describe the bridge."""
-    return _program(
+def bridge_part(around: Surroundings, *, ports: Ports) -> Part:
+    """Describe the bridge, whose health is served at a port of its own unless that is switched off.
+
+    The port is told to nobody else: a bridge started by hand beside it must not want the same.
+    """
+    bridge = around.settings.bridge
+    part = _program(
         Name.BRIDGE,
         around,
         python("procos", "bridge"),
         needs={Name.ENGINE, Name.BROKER, Name.REDIS},
         queues=(Queue.CALLBACKS,),
-        seconds=around.settings.bridge.drain_timeout,
+        seconds=bridge.drain_timeout,
+        extra={HEALTH_PORT: str(port)} if (port := _health_port(bridge, ports)) else None,
     )
+    if not port:
+        return part
+    host = f"[{bridge.health_address}]" if ":" in bridge.health_address else bridge.health_address
+    note = ", ".join(filter(None, [part.note, moved(bridge.health_port, port)]))
+    return replace(part, address=f"http://{host}:{port}/", port=port, note=note)
+
+
+def _health_port(bridge: BridgeSettings, ports: Ports) -> int:
+    return ports.choose(bridge.health_port) if bridge.health_port else 0
 
 
 def ai_worker(around: Surroundings) -> Part:
