@@ -97,7 +97,7 @@ def _start(shared: Shared, parts: Parts, *, drain: bool) -> list[threading.Threa
     callbacks = partial(parts.callbacks.run, stop, drain_seconds=shared.settings.bridge.drain_timeout, beat=beat)
     work: list[tuple[str, Callable[[], None]]] = [
         ("callbacks", callbacks),
-        ("dead-letters", partial(parts.dead_letters.run, stop)),
+        ("dead-letters", partial(parts.dead_letters.run, stop, beat=beat)),
         *((job.name, partial(job.run, stop, beat)) for job in parts.jobs),
     ]
     if not drain:
@@ -105,8 +105,7 @@ def _start(shared: Shared, parts: Parts, *, drain: bool) -> list[threading.Threa
         work += [(job.name, partial(job.run, stop, beat)) for job in parts.fetching_jobs]
     threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in work]
     for thread in threads:
-        if thread.name != "dead-letters":
-            shared.heartbeats.expect(thread.name, within=LONGEST_TURN)
+        shared.heartbeats.expect(thread.name, within=LONGEST_TURN)
         thread.start()
     return threads
 

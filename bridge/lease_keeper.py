@@ -15,7 +15,7 @@ from procos.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import HeldLease
@@ -30,9 +30,17 @@ log = get_logger(__name__)
 class LeaseKeeper:
     """Extends the leases of every queue; replicas share the work through the ledger."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, queues: Iterable[str], *, lock_duration: timedelta) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        queues: Iterable[str],
+        *,
+        lock_duration: timedelta,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine, self._ledger, self._queues = engine, ledger, tuple(queues)
-        self._lock_duration = lock_duration
+        self._lock_duration, self._beat = lock_duration, beat
 
     def turn(self, stop: threading.Event) -> None:
         """Extend everything that is due now."""
@@ -44,6 +52,7 @@ class LeaseKeeper:
                 due = self._ledger.claim_due_leases(queue, BATCH) if len(due) == BATCH else []
 
     def _keep(self, lease: HeldLease, queue: str) -> None:
+        self._beat()
         if not lease.known:
             self._ledger.drop_lease(lease.external_task_id, queue)
             return

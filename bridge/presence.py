@@ -44,11 +44,13 @@ class Presence:
             ReplicaTakenError: another bridge goes on renewing it.
             LedgerUnreachableError: Redis does not answer.
         """
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline, holder = time.monotonic() + PATIENCE_SECONDS, None
         while (other := self._registry.hold_replica(self._replica_id)) is not None:
             if time.monotonic() > deadline:
                 raise ReplicaTakenError(self._replica_id, other)
-            log.info("replica.waiting", replica=self._replica_id, held_by=other)
+            if other != holder:
+                log.info("replica.waiting", replica=self._replica_id, held_by=other)
+                holder = other
             if stop.wait(RETRY_SECONDS):
                 return
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bridge.outcomes import stored_outcome
-from procos.domain.errors import EngineBusyError, ProcosError, UnreachableError
+from procos.domain.errors import EngineBusyError, ProcosError, TaskGoneError, UnreachableError
 from procos.domain.outcome import Failure
 from procos.logs import get_logger
 from procos.queues import PARKED, Queue
@@ -54,10 +54,11 @@ class Reconciler:
         depths: Callable[[], Mapping[str, QueueDepth]],
         lost_after: timedelta,
         largest_age: timedelta,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._ledger, self._reporter, self._routes = engine, ledger, reporter, routes
         self._queues, self._depths = tuple(queues), depths
-        self._lost_after, self._largest_age = lost_after, largest_age
+        self._lost_after, self._largest_age, self._beat = lost_after, largest_age, beat
         self._missed: Mapping[ExternalTaskId, int] = {}
 
     def turn(self) -> None:
@@ -92,7 +93,10 @@ class Reconciler:
         missed = [entry for entry in silent if self._is_nowhere(entry, depths)]
         for entry in missed:
             if self._missed.get(entry.ref.external_task_id) == entry.last_sign:
-                self._lose(entry)
+                try:
+                    self._lose(entry)
+                except TaskGoneError as error:  # the watcher sees to it; the others are to be looked into all the same
+                    log.info("dispatch.gone", external_task_id=entry.ref.external_task_id, reason=str(error))
         self._missed = {entry.ref.external_task_id: entry.last_sign for entry in missed}
 
     def _is_nowhere(self, entry: InFlight, depths: Mapping[str, QueueDepth]) -> bool:
@@ -125,13 +129,15 @@ class Reconciler:
 
     def _report(self, entry: InFlight, outcome: Outcome, *, why: str) -> None:
         ref = entry.ref
-        log.warning("dispatch.reconciled", external_task_id=ref.external_task_id, topic=ref.topic, why=why)
+        self._beat()
         try:
             self._reporter.report(ref, outcome)
         except (UnreachableError, EngineBusyError):
             raise
         except ProcosError as error:  # about this step alone; the next turn tries again
             log.warning("dispatch.not_reconciled", external_task_id=ref.external_task_id, reason=str(error))
+        else:
+            log.warning("dispatch.reconciled", external_task_id=ref.external_task_id, topic=ref.topic, why=why)
 
 
 def _too_old(entry: InFlight) -> Failure:

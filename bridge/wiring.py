@@ -103,8 +103,10 @@ def wire(shared: Shared) -> Parts:
 def _jobs(
     shared: Shared, present: presence.Presence, reporter: Reporter, revoker: CeleryRevoker
 ) -> tuple[Periodic, ...]:
-    bridge, engine, ledger = shared.settings.bridge, shared.engine, shared.ledger
-    keeper = lease_keeper.LeaseKeeper(engine, ledger, by_queue(), lock_duration=timedelta(seconds=bridge.lock_duration))
+    bridge, engine, ledger, beat = shared.settings.bridge, shared.engine, shared.ledger, shared.heartbeats.beat
+    keeper = lease_keeper.LeaseKeeper(
+        engine, ledger, by_queue(), lock_duration=timedelta(seconds=bridge.lock_duration), beat=beat
+    )
     watching = watcher.Watcher(engine, ledger, revoker, by_queue())
     reconciling = reconciler.Reconciler(
         engine,
@@ -115,6 +117,7 @@ def _jobs(
         depths=_depths(shared.settings),
         lost_after=timedelta(seconds=bridge.lost_after),
         largest_age=timedelta(seconds=bridge.largest_age),
+        beat=beat,
     )
     return (
         Periodic(name="presence", turn=present.turn, seconds=presence.TURN_SECONDS),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery
+from celery import Task as CeleryTask
 from celery.signals import setup_logging
 
 from procos.logs import configure_logs
@@ -26,12 +27,21 @@ if TYPE_CHECKING:
 
 AI_SLOTS = 16
 GENERIC_SLOTS = 2
-RESULTS_KEPT_SECONDS = 24 * 3600
+RESULTS_KEPT_SECONDS = 48 * 3600
+"""Longer than any dispatch may take (PROCOS_BRIDGE_LARGEST_AGE): a stored result answers a lost callback."""
+FOR_EVER = 10**9
+"""Tries. Celery takes None for a handful where a task's callback is concerned."""
+
+
+class Task(CeleryTask):  # type: ignore[type-arg]  # generic for type checkers alone
+    """Every task of the app, a third party's too: what a worker does with one is in `procos.worker`."""
+
+    Request = "procos.worker:Request"
 
 
 def make_app(settings: Settings, *, with_results: bool = True, queues: Sequence[str] = ()) -> Celery:
     """Build the Celery app; `queues` are those a worker consumes, which decides its default pool."""
-    app = Celery("procos", set_as_current=with_results)
+    app = Celery("procos", task_cls=cast("Any", Task), set_as_current=with_results)
     app.conf.update(_common(settings), **_pool(settings, queues))
     app.conf.update(_results(settings) if with_results else {"result_backend": None})
     app.conf.procos = settings
@@ -74,13 +84,20 @@ def _common(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": settings.worker.events,
         "worker_soft_shutdown_timeout": settings.worker.soft_shutdown,
         "worker_max_tasks_per_child": 1000,
-        "task_publish_retry_policy": {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2},
+        # A worker that gave up publishing a callback would turn a task that has succeeded into one that failed.
+        "task_publish_retry_policy": {
+            "max_retries": FOR_EVER,
+            "interval_start": 0,
+            "interval_step": 0.5,
+            "interval_max": 2,
+        },
     }
 
 
 def _results(settings: Settings) -> dict[str, Any]:
     return {
-        "result_backend": settings.redis.url,
+        # Celery calls a socket what redis-py calls unix.
+        "result_backend": f"procos.results:Results+{settings.redis.url.replace('unix://', 'socket://', 1)}",
         "result_backend_thread_safe": True,
         "result_expires": RESULTS_KEPT_SECONDS,
         "task_store_errors_even_if_ignored": True,

@@ -47,7 +47,7 @@ def print_status(state: StackState, work: Work) -> None:
         console.print()
         console.print(_queue_table(work))
     if work.incidents:
-        console.print(f"\n{work.incidents} incidents wait for a person: look at them in Cockpit")
+        console.print(f"\n{work.incidents} incidents wait for a person: `procos incidents` lists them")
 
 
 def document(state: StackState | None, work: Work | None = None) -> dict[str, Any]:

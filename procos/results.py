@@ -1,0 +1,55 @@
+"""Celery's Redis result backend, for workers that go on while Redis is away.
+
+Celery lets the error of a result that cannot be stored end the task's thread, and in a pool of threads its message is
+then neither acknowledged nor returned: the slot is lost until the worker is started anew. A success need not be stored,
+since its callback carries it; a failure is what its callback refers to, so it is tried again for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import redis
+from celery import states
+from celery.backends.redis import RedisBackend
+from celery.exceptions import BackendError, BackendGetMetaError
+
+from procos.logs import get_logger
+
+FAILURE_PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 1.0
+AWAY = (redis.RedisError, BackendError)
+
+log = get_logger(__name__)
+
+
+class Results(RedisBackend):
+    """The backend; named by its import path in the option `result_backend`."""
+
+    pause = staticmethod(threading.Event().wait)
+    clock = staticmethod(time.monotonic)
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        """Store what a task returned or raised; a success that cannot be stored is let go."""
+        deadline = self.clock() + (0.0 if state == states.SUCCESS else FAILURE_PATIENCE_SECONDS)
+        while True:
+            try:
+                return super().store_result(task_id, result, state, *args, **kwargs)
+            except AWAY as error:
+                if self.clock() >= deadline:
+                    log.warning("result.not_stored", celery_id=task_id, state=state, reason=type(error).__name__)
+                    return result
+                self.pause(PAUSE_SECONDS)
+
+    def get_task_meta(self, task_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Read what is stored of a task.
+
+        Raises:
+            BackendGetMetaError: Redis does not answer, in the one form Celery expects before it runs a task again.
+        """
+        try:
+            return super().get_task_meta(task_id, *args, **kwargs)
+        except redis.RedisError as error:
+            raise BackendGetMetaError(f"no result of {task_id}: Redis does not answer") from error
