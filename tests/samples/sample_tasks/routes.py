@@ -18,7 +18,12 @@ ROUTES = {
         ("sample_values", "generic"),
         ("sample_fail", "generic"),
     )
-} | {
+}
+
+ODD_ROUTES = {
+    Topic("sample_wait"): Route(task_name="sample.sample_wait", queue="ai", module="sample_tasks.tasks"),
+    Topic("sample_stubborn"): Route(task_name="sample.sample_stubborn", queue="ai", module="sample_tasks.tasks"),
+    Topic("sample_plain"): Route(task_name="sample.plain", queue="generic", module="sample_tasks.plain", retry=QUICK),
     Topic("sample_limited"): Route(
         task_name="sample.sample_limited",
         queue="generic",
@@ -26,5 +31,5 @@ ROUTES = {
         time_limit=timedelta(seconds=1),
         retry=RetryPolicy(attempts=1),
         source="sample-tasks",
-    )
+    ),
 }

@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -48,6 +49,30 @@ def sleep(order: Sleep, context: TaskContext) -> dict[str, object]:
     return {"slept": order.seconds}
 
 
+@process_task(topic="sample_wait")
+def wait(order: Sleep, context: TaskContext) -> None:
+    """Wait for somebody to say that the step was cancelled."""
+    _note(order.effects_file, f"start {context.external_task_id}")
+    while context.remaining() > timedelta(0):
+        time.sleep(0.1)
+        if context.is_cancelled():
+            _note(order.effects_file, "told")
+        context.raise_if_cancelled()
+
+
+@process_task(topic="sample_stubborn")
+def stubborn(order: Sleep, context: TaskContext) -> None:
+    """Work for a while, whatever anybody says."""
+    _note(order.effects_file, f"start {context.external_task_id}")
+    end = time.monotonic() + order.seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.1)
+        except Exception as error:  # noqa: BLE001  # the point of the task
+            _note(order.effects_file, f"swallowed {type(error).__name__}")
+    _note(order.effects_file, f"effect {context.external_task_id}")
+
+
 @process_task(topic="sample_limited")
 def limited(order: Sleep) -> None:
     """Work for longer than the route allows."""
@@ -75,8 +100,6 @@ def fail(order: Fail, context: TaskContext) -> dict[str, object]:
         case "postpone" if starts > 1:
             return {"tried": starts}
         case "postpone":
-            from datetime import timedelta
-
             raise RateLimited("come back", retry_in=timedelta(seconds=1))
         case "exit":
             os._exit(1)
