@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from procos.domain.errors import StepCancelled
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,3 +42,12 @@ class TaskContext:
     def is_cancelled(self) -> bool:
         """Whether the step was cancelled, so that going on would be work for nobody."""
         return self.cancelled()
+
+    def raise_if_cancelled(self) -> None:
+        """Stop here if the step was cancelled.
+
+        Raises:
+            StepCancelled: it was; no outcome is reported.
+        """
+        if self.cancelled():
+            raise StepCancelled("the step was cancelled")

@@ -15,16 +15,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import structlog
-from celery.exceptions import Ignore
+from billiard import current_process
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.signals import task_postrun, worker_shutting_down
 from pydantic import BaseModel, ValidationError
 
 from procos.app import app
 from procos.domain import variables as rules
 from procos.domain.dispatch import Dispatch
-from procos.domain.errors import BusinessError, DispatchError, PermanentError
+from procos.domain.errors import BusinessError, DispatchError, PermanentError, StepCancelled
 from procos.domain.external_task import Topic
 from procos.domain.outcome import (
     Completion,
@@ -39,15 +42,18 @@ from procos.domain.outcome import (
 from procos.logs import get_logger
 from procos.routes import Route, routes
 from tasks.context import TaskContext
+from tasks.ending import end_when_only_waiting
+from tasks.heartbeat import heartbeat
+from tasks.runs import Run
 from tasks.starts import Start, note_start
 
 if TYPE_CHECKING:
+    from procos.domain.dispatch import DispatchRef
     from procos.settings import Settings
 
 __all__ = ["TaskContext", "process_task"]
 
 INVALID_INPUT = "INVALID_INPUT"
-REQUEST = "procos.worker:Request"
 LONGEST_TRACEBACK = 8000
 
 Function = TypeVar("Function", bound=Callable[..., "BaseModel | Mapping[str, object] | None"])
@@ -72,7 +78,7 @@ def process_task(*, topic: str) -> Callable[[Function], Function]:
         def run(task: Any, /, **kwargs: object) -> Envelope:
             return _run(function, model, route, takes_context=takes_context, task=task, kwargs=kwargs)
 
-        app.task(name=route.task_name, bind=True, ignore_result=not route.store_result, Request=REQUEST)(run)
+        app.task(name=route.task_name, bind=True, ignore_result=not route.store_result)(run)
         return function
 
     return register
@@ -95,8 +101,8 @@ def _run(
         external_task_id=ref.external_task_id, topic=ref.topic, process_instance_id=ref.process_instance_id
     )
     try:
-        _check_start(dispatch, task, route, settings)
-        context = _context(dispatch, task.request.id, route, settings)
+        run = _started(ref, task, route, settings)
+        context = _context(dispatch, run, task.request.id, route, settings)
         outcome = _outcome(
             lambda: _called(
                 function,
@@ -104,11 +110,12 @@ def _run(
                 dispatch,
                 context if takes_context else None,
                 largest=settings.worker.largest_result,
-            )
+            ),
+            run,
         )
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
-            raise TaskFailed(failure_to_json(outcome))
+            raise TaskFailed(failure_to_json(replace(outcome, worker=run.worker)))
         return to_envelope(outcome)
     finally:
         structlog.contextvars.clear_contextvars()
@@ -121,17 +128,47 @@ def _dispatch(kwargs: Mapping[str, object]) -> Dispatch:
         raise TaskFailed(failure_to_json(Failure(message=str(error), code="DISPATCH", permanent=True))) from error
 
 
-def _check_start(dispatch: Dispatch, task: Any, route: Route, settings: Settings) -> None:
-    start = note_start(dispatch.ref, task.request.hostname or "", max_starts=route.max_starts, settings=settings.redis)
-    if start is Start.SUPERSEDED:
-        log.info("task.superseded")
+def _started(ref: DispatchRef, task: Any, route: Route, settings: Settings) -> Run:
+    """Start a run, and show it until Celery has let go of it.
+
+    Raises:
+        Ignore: the dispatch is not to be run, or runs elsewhere.
+        TaskFailed: it was started too often.
+    """
+    run = Run(
+        ref=ref,
+        queue=route.queue,
+        worker=task.request.hostname or "",
+        in_process_of_its_own=bool(current_process().daemon) and _in_main_thread(),
+    )
+    start = note_start(run, max_starts=route.max_starts, settings=settings.redis)
+    if start in {Start.NOT_WANTED, Start.RUNS_ELSEWHERE}:
+        log.info("task.not_run", reason=str(start))
         raise Ignore
     if start is Start.TOO_OFTEN:
         text = f"started {route.max_starts} times without an end: the task kills its worker, or the worker was killed"
-        raise TaskFailed(failure_to_json(Failure(message=text, code="STARTED_TOO_OFTEN", permanent=True)))
+        failure = Failure(message=text, code="STARTED_TOO_OFTEN", permanent=True, worker=run.worker)
+        raise TaskFailed(failure_to_json(failure))
+    task.request.procos_run = run
+    heartbeat(settings.redis.url).add(run)
+    return run
 
 
-def _context(dispatch: Dispatch, celery_id: str, route: Route, settings: Settings) -> TaskContext:
+@task_postrun.connect
+def _let_go(task: Any = None, **_: object) -> None:
+    """Show a run no longer: its outcome is with the broker, and stored."""
+    run = getattr(task.request, "procos_run", None)
+    if run is not None:
+        heartbeat(task.app.conf.procos.redis.url).remove(run)
+
+
+@worker_shutting_down.connect
+def _end(**_: object) -> None:
+    settings: Settings = app.conf.procos
+    end_when_only_waiting(heartbeat(settings.redis.url), after=settings.worker.soft_shutdown)
+
+
+def _context(dispatch: Dispatch, run: Run, celery_id: str, route: Route, settings: Settings) -> TaskContext:
     limit = route.time_limit.total_seconds() if route.time_limit else settings.worker.time_limit
     return TaskContext(
         external_task_id=dispatch.ref.external_task_id,
@@ -141,22 +178,45 @@ def _context(dispatch: Dispatch, celery_id: str, route: Route, settings: Setting
         celery_id=celery_id,
         settings=settings,
         deadline=time.monotonic() + limit,
+        cancelled=run.cancelled.is_set,
     )
 
 
-def _outcome(call: Callable[[], Mapping[str, object]]) -> Outcome:
-    """Call the task, and map whatever happens to an outcome."""
+def _outcome(call: Callable[[], Mapping[str, object]], run: Run) -> Outcome:
+    """Call the task, and map whatever happens to an outcome.
+
+    Raises:
+        Ignore: the step was cancelled, and the task has stopped for it.
+    """
     try:
-        return Completion(variables=call())
+        return Completion(variables=_worked(call, run))
+    except (StepCancelled, SoftTimeLimitExceeded) as error:
+        if run.cancelled.is_set():
+            log.info("task.stopped")
+            raise Ignore from error
+        return outcome_of(error, details=_traceback(error))
     except ValidationError as error:  # its own words quote the values
         return Failure(message=_problems(error), details=_traceback(error), code="ValidationError")
     except Exception as error:  # noqa: BLE001  # the task author's errors are ours to map, whatever they are
         return outcome_of(error, details=_traceback(error))
     except SystemExit as error:
         # In a thread it would leave the message unacknowledged for ever; in a process it is how Celery stops a child.
-        if threading.current_thread() is threading.main_thread():
+        if _in_main_thread():
             raise
         return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code="SYSTEM_EXIT"))
+
+
+def _worked(call: Callable[[], Mapping[str, object]], run: Run) -> Mapping[str, object]:
+    """Call the task; only here may a cancelled run be interrupted."""
+    try:
+        run.is_working = True
+        return call()
+    finally:
+        run.is_working = False
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _called(

@@ -62,6 +62,7 @@ def ai_query(query: AiQueryInput, context: TaskContext) -> AiQueryOutput:
 
     Raises:
         TaskError: no provider is configured, or the provider failed, refused or was unclear.
+        StepCancelled: nobody waits for the answer any more.
     """
     from tasks.ai import chat  # openai takes a second to import: only where it is used
 
@@ -74,7 +75,7 @@ def ai_query(query: AiQueryInput, context: TaskContext) -> AiQueryOutput:
         idempotency_key=context.idempotency_key,
     )
     started = time.monotonic()
-    answer = chat.complete(provider, question, within=context.remaining())
+    answer = chat.complete(provider, question, within=context.remaining(), is_cancelled=context.is_cancelled)
     milliseconds = round((time.monotonic() - started) * 1000)
     log.info("ai.answered", provider=provider.name, model=answer.model, milliseconds=milliseconds, **answer.usage)
     return AiQueryOutput(

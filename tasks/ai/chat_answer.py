@@ -53,8 +53,8 @@ class _Completion(_Wire):
     usage: dict[str, Any] | None = None
 
 
-def read_answer(body: bytes, provider: Provider) -> Answer:
-    """Return the answer a body holds.
+def read_answer(body: bytes | Mapping[str, Any], provider: Provider) -> Answer:
+    """Return the answer a body holds, or a completion that was put together from a stream.
 
     Raises:
         BusinessError: the answer was filtered, or the model refused.
@@ -76,9 +76,9 @@ def read_answer(body: bytes, provider: Provider) -> Answer:
     )
 
 
-def _parse(body: bytes, provider: Provider) -> _Completion:
+def _parse(body: bytes | Mapping[str, Any], provider: Provider) -> _Completion:
     try:
-        return _Completion.model_validate(json.loads(body))
+        return _Completion.model_validate(json.loads(body) if isinstance(body, bytes) else body)
     except (ValueError, RecursionError) as error:
         raise PermanentError(
             f"{provider.name} at {provider.address} answered with something that is not a chat completion"

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import openai
 
 from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError, TransientError
@@ -35,6 +37,8 @@ FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyVi
 OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
 TRY_AGAIN = {408, 409, 425}
 DENIED = {401, 403}
+UNFIT = {400, 422}
+HTTP_ERRORS = range(400, 600)
 
 DEFAULT_PATIENCE = timedelta(seconds=30)
 LEAST_PATIENCE = timedelta(seconds=1)
@@ -49,6 +53,22 @@ def task_error(error: openai.APIError, provider: Provider, *, model: str) -> Tas
     if not isinstance(error, openai.APIStatusError):
         return TransientError(f"{place} cannot be reached: {_cause(error)}")
     return _of_what_it_says(error, place) or _of_status(error, provider, place, model)
+
+
+def streamed_error(said: Mapping[str, Any], response: httpx2.Response, provider: Provider, *, model: str) -> TaskError:
+    """Return the error that a server's report within a stream amounts to; its code may be the status it had no more."""
+    code = said.get("code")
+    status = code if isinstance(code, int) and code in HTTP_ERRORS else HTTPStatus.INTERNAL_SERVER_ERROR
+    late = httpx2.Response(status, request=response.request)
+    return task_error(openai.APIStatusError("", response=late, body=dict(said)), provider, model=model)
+
+
+def declines_streaming(error: openai.APIError) -> bool:
+    """Whether a server refuses a request for how it shall answer: older ones, and some models, do not stream."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in UNFIT:
+        return False
+    body = error.body if isinstance(error.body, dict) else {}
+    return "stream" in f"{body.get('param')} {body.get('message')} {body.get('detail')}".lower()
 
 
 def _of_what_it_says(error: openai.APIStatusError, place: str) -> TaskError | None:

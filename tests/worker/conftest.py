@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from bridge.ledger import Ledger
 from bridge.publisher import CeleryPublisher, Publication, Receipt
 from procos.app import make_app
 from procos.domain.dispatch import Dispatch
-from procos.routes import Route
+from procos.domain.external_task import Topic
+from procos.routes import ROUTES, Route
 from procos.settings import BrokerSettings, load_settings
 from procos.testing import dispatch_ref
 from tests.broker_view import BrokerView
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from procos.settings import Settings
     from tests.services import Service
 
-QUEUE_OF = {"sample_sleep": "ai", "sample_values": "generic", "sample_fail": "generic"}
+QUEUE_OF = {"sample_sleep": "ai", "sample_stubborn": "ai", "sample_values": "generic", "sample_fail": "generic"}
 
 
 @pytest.fixture
@@ -103,8 +105,10 @@ def send(settings: Settings, ledger: Ledger) -> Iterator[Callable[..., DispatchR
     )
 
     def publish(topic: str, **variables: object) -> DispatchRef:
-        route = Route(task_name=f"sample.{topic}", queue=QUEUE_OF[topic], module="sample_tasks.tasks")
-        ref = dispatch_ref(f"{topic}-{id(variables)}", topic=topic)
+        route = ROUTES.get(Topic(topic)) or Route(
+            task_name=f"sample.{topic}", queue=QUEUE_OF[topic], module="sample_tasks.tasks"
+        )
+        ref = dispatch_ref(f"{topic}-{uuid.uuid4()}", topic=topic)
         ledger.reserve([ref], route.queue, timedelta(minutes=5))
         publication = Publication(dispatch=Dispatch(ref=ref, variables=variables), route=route)
         assert publisher.publish([publication]) == [Receipt.CONFIRMED]

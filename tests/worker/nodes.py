@@ -61,6 +61,12 @@ class WorkerContainer:
         """Whether its main process lives."""
         return "running" if self._process is not None and self._process.poll() is None else "exited"
 
+    @property
+    def pid(self) -> int:
+        """The process id of its main process, which is its group's too."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it takes tasks."""
         self._lives += 1

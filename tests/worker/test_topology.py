@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from procos.queues import PARKED, Queue, dead
+from procos.queues import PARKED, SHELF, Queue, dead
 from tests.services import pause
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.broker_view import BrokerView
 
-EVERY = ["ai", "generic", Queue.CALLBACKS, PARKED, dead("ai"), dead("generic"), dead(Queue.CALLBACKS)]
+EVERY = ["ai", "generic", Queue.CALLBACKS, PARKED, dead("ai"), dead("generic"), SHELF]
 
 
 class TestWorkerForOneQueue:
@@ -36,5 +36,5 @@ class TestBareWorker:
         assert celery_setup.ready(control=True)
         pause(1)
         assert [broker.consumers(name) for name in ("ai", "generic")] == [1, 1]
-        assert [broker.consumers(name) for name in (Queue.CALLBACKS, PARKED, dead("ai"))] == [0, 0, 0]
+        assert [broker.consumers(name) for name in (Queue.CALLBACKS, PARKED, dead("ai"), SHELF)] == [0, 0, 0, 0]
         assert broker.waiting(Queue.CALLBACKS) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procos.app import AI_SLOTS, consumed_queues, make_app
-from procos.queues import Queue, dead, topology
+from procos.queues import SHELF, Queue, dead, topology
 from procos.routes import by_queue, routes
 from procos.settings import load_settings
 
@@ -48,6 +48,14 @@ class TestMakeApp:
         assert conf.accept_content == conf.result_accept_content == ["json"]
         assert conf.task_serializer == "json"
 
+    def test_keeps_results_for_longer_than_any_dispatch_may_take(self) -> None:
+        settings = load_settings({}, dotenv=None)
+        assert make_app(settings).conf.result_expires > settings.bridge.largest_age
+
+    def test_never_gives_up_publishing_a_callback(self) -> None:
+        policy = make_app(load_settings({}, dotenv=None)).conf.task_publish_retry_policy
+        assert policy["max_retries"] * policy["interval_max"] > 10 * 365 * 24 * 3600
+
     def test_stores_no_results_in_the_bridge(self) -> None:
         assert make_app(load_settings({}, dotenv=None), with_results=False).conf.result_backend is None
 
@@ -55,8 +63,9 @@ class TestMakeApp:
 class TestTopology:
     def test_gives_every_queue_its_dead_letters(self) -> None:
         names = {queue.name for queue in topology(["ai", "generic"])}
-        for name in ("ai", "generic", Queue.CALLBACKS):
+        for name in ("ai", "generic"):
             assert {name, dead(name)} <= names
+        assert {Queue.CALLBACKS, SHELF} <= names
 
     def test_limits_deliveries_of_tasks_and_never_of_results(self) -> None:
         limits = {queue.name: (queue.queue_arguments or {}).get("x-delivery-limit") for queue in topology(["ai"])}

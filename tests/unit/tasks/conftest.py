@@ -29,6 +29,8 @@ class ProviderServer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     pieces: Callable[[], Iterable[bytes]] = tuple
+    declines: Callable[[Any], str | None] = lambda _: None
+    """What it says is wrong with a request, if anything."""
     requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
 
     @property
@@ -49,6 +51,13 @@ class ProviderServer:
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7} | more.pop("usage", {})
         choice = {"index": 0, "finish_reason": finish_reason, "message": {"content": content, **more}}
         self.reply({"id": "c1", "model": "model-0613", "choices": [choice], "usage": usage})
+
+    def stream(self, *events: Any) -> None:
+        """Answer chats with events: texts as they are, anything else as JSON."""
+        data = (event if isinstance(event, str) else json.dumps(event) for event in events)
+        self.reply(
+            "".join(f"data: {each}\n\n" for each in data).encode(), headers={"content-type": "text/event-stream"}
+        )
 
 
 class Server(ThreadingHTTPServer):
@@ -73,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         state = self.server.state
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         state.requests.append((self.path, dict(self.headers), body))
+        if wrong := state.declines(body):
+            state = ProviderServer()
+            state.reply({"error": {"message": wrong}}, status=400)
         self.send_response(state.status)
         for name, value in {"content-type": "application/json", **state.headers}.items():
             self.send_header(name, value)
@@ -122,7 +134,9 @@ def openai_settings(provider_server: ProviderServer) -> Settings:
 def context_with() -> Callable[..., TaskContext]:
     """Return a builder of contexts."""
 
-    def build(settings: Settings, *, seconds: float = 60.0) -> TaskContext:
+    def build(
+        settings: Settings, *, seconds: float = 60.0, cancelled: Callable[[], bool] = lambda: False
+    ) -> TaskContext:
         return TaskContext(
             external_task_id=ExternalTaskId("task-1"),
             process_instance_id=ProcessInstanceId("instance-1"),
@@ -131,6 +145,7 @@ def context_with() -> Callable[..., TaskContext]:
             celery_id="celery-1",
             settings=settings,
             deadline=time.monotonic() + seconds,
+            cancelled=cancelled,
         )
 
     return build

@@ -57,6 +57,8 @@ class TestAiQuery:
                 "messages": [{"role": "user", "content": QUESTION}],
                 "max_tokens": 9,
                 "temperature": 0.0,
+                "stream": True,
+                "stream_options": {"include_usage": True},
             }
         ]
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.signals import task_postrun
 from kombu.utils import json as wire
 from pydantic import BaseModel, Field
 
 import tasks.task
 from procos.app import app
 from procos.domain.dispatch import Dispatch
-from procos.domain.errors import BusinessError, PermanentError, RateLimited, TransientError
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, StepCancelled, TransientError
 from procos.domain.outcome import TaskFailed, failure_from_json, from_envelope
 from procos.routes import Route
 from procos.settings import load_settings
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procos.domain.outcome import BpmnError, Completion, Failure, Postponement
+    from tasks.runs import Run
 
 ROUTE = Route(task_name="procos.sample", queue="ai", module="m", max_starts=3)
 
@@ -51,8 +54,29 @@ def start(monkeypatch: pytest.MonkeyPatch) -> dict[str, Start]:
     return said
 
 
+@dataclass
+class Beating:
+    """A heartbeat that shows nothing to nobody."""
+
+    runs: list[Run] = field(default_factory=list)
+
+    def add(self, run: Run) -> None:
+        self.runs.append(run)
+
+    def remove(self, run: Run) -> None:
+        self.runs.remove(run)
+
+
 @pytest.fixture
-def run(start: dict[str, Start]) -> Callable[..., Any]:  # noqa: ARG001  # no Redis in unit tests
+def beating(monkeypatch: pytest.MonkeyPatch) -> Beating:
+    """What the heartbeat was told to show."""
+    beating = Beating()
+    monkeypatch.setattr(tasks.task, "heartbeat", lambda _: beating)
+    return beating
+
+
+@pytest.fixture
+def run(start: dict[str, Start], beating: Beating) -> Callable[..., Any]:  # noqa: ARG001  # no Redis in unit tests
     """Run a function as the worker would; returns what travels."""
     settings = load_settings({"PROCOS_WORKER_TIME_LIMIT": "60"}, dotenv=None)
     celery_task = SimpleNamespace(
@@ -175,7 +199,7 @@ class TestErrors:
         permanent: bool,  # noqa: FBT001  # a table's column
     ) -> None:
         failure = failed(run, raising(error))
-        assert (failure.code, failure.permanent) == (code, permanent)
+        assert (failure.code, failure.permanent, failure.worker) == (code, permanent, "worker@host")
 
     def test_tracebacks_show_where_but_no_values(self, run: Callable[..., Any]) -> None:
         def asks_with_secret(_: Question) -> None:
@@ -201,24 +225,84 @@ class TestErrors:
 
 
 class TestStart:
-    def test_of_a_superseded_dispatch_does_nothing(self, run: Callable[..., Any], start: dict[str, Start]) -> None:
-        start["says"] = Start.SUPERSEDED
+    def test_of_a_dispatch_that_is_not_to_run_does_nothing(
+        self, run: Callable[..., Any], start: dict[str, Start], beating: Beating
+    ) -> None:
         seen: list[object] = []
-        with pytest.raises(Ignore):
-            run(seen.append, text="hi")
+        for said in (Start.NOT_WANTED, Start.RUNS_ELSEWHERE):
+            start["says"] = said
+            with pytest.raises(Ignore):
+                run(seen.append, text="hi")
         assert seen == []
+        assert beating.runs == []
 
     def test_too_often_is_an_incident(self, run: Callable[..., Any], start: dict[str, Start]) -> None:
         start["says"] = Start.TOO_OFTEN
         failure = failed(run, lambda _: None)
         assert (failure.code, failure.permanent) == ("STARTED_TOO_OFTEN", True)
         assert "3 times" in failure.message
+        assert failure.worker == "worker@host"
 
     def test_without_a_dispatch_is_an_incident(self, start: dict[str, Start]) -> None:  # noqa: ARG002  # no Redis
         celery_task = SimpleNamespace(app=SimpleNamespace(conf=SimpleNamespace(procos=None)), request=None)
         with pytest.raises(TaskFailed) as raised:
             tasks.task._run(lambda _: None, Question, ROUTE, takes_context=False, task=celery_task, kwargs={"a": 1})
         assert failure_from_json(raised.value.payload).code == "DISPATCH"
+
+
+class TestHeartbeat:
+    def test_shows_a_run_until_celery_lets_go_of_it(self, run: Callable[..., Any], beating: Beating) -> None:
+        shown: list[bool] = []
+        run(lambda _: shown.extend(each.is_working for each in beating.runs), text="hi")
+        (still_shown,) = beating.runs
+        assert (shown, still_shown.is_working) == ([True], False)
+        request = SimpleNamespace(procos_run=still_shown)
+        task_postrun.send(sender=None, task=SimpleNamespace(app=app, request=request))
+        assert beating.runs == []
+
+    def test_knows_nothing_of_tasks_that_are_not_ours(self, beating: Beating) -> None:
+        task_postrun.send(sender=None, task=SimpleNamespace(app=app, request=SimpleNamespace()))
+        assert beating.runs == []
+
+
+class TestCancelledStep:
+    @pytest.fixture
+    def cancel(self, beating: Beating) -> Callable[[], None]:
+        return lambda: beating.runs[0].cancel(1.0)
+
+    @pytest.mark.parametrize("error", [StepCancelled("cancelled"), SoftTimeLimitExceeded()])
+    def test_that_stops_for_it_reports_nothing(
+        self, run: Callable[..., Any], cancel: Callable[[], None], error: Exception
+    ) -> None:
+        def work(_: Question) -> None:
+            cancel()
+            raise error
+
+        with pytest.raises(Ignore):
+            run(work, text="hi")
+
+    def test_is_known_to_the_task(self, run: Callable[..., Any], cancel: Callable[[], None]) -> None:
+        asked: list[bool] = []
+
+        def work(_: Question, context: TaskContext) -> None:
+            context.raise_if_cancelled()
+            asked.append(context.is_cancelled())
+            cancel()
+            asked.append(context.is_cancelled())
+            context.raise_if_cancelled()
+            asked.append(True)
+
+        with pytest.raises(Ignore):
+            run(work, takes_context=True, text="hi")
+        assert asked == [False, True]
+
+    def test_that_ends_all_the_same_reports_as_ever(self, run: Callable[..., Any], cancel: Callable[[], None]) -> None:
+        outcome = returned(run(lambda _: cancel(), text="hi"))
+        assert outcome.variables == {}  # type: ignore[union-attr]  # a completion has them
+
+    @pytest.mark.parametrize("error", [StepCancelled("not so"), SoftTimeLimitExceeded()])
+    def test_is_not_taken_on_the_word_of_a_task(self, run: Callable[..., Any], error: Exception) -> None:
+        assert failed(run, raising(error)).code == type(error).__name__
 
 
 class TestContext:

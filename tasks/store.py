@@ -1,0 +1,23 @@
+"""A worker's client of Redis: where starts are noted and heartbeats are left; never waited for longer than a second."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+
+import redis
+
+TIMEOUT_SECONDS = 1.0
+
+_lock = threading.Lock()
+
+
+def client(url: str) -> redis.Redis:
+    """Return this process's client, with its pool of connections; it may be shared by threads."""
+    with _lock:
+        return _client(url)
+
+
+@cache
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)

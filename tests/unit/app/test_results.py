@@ -1,0 +1,91 @@
+"""Results that cannot be stored: a success is let go, a failure is tried again for a while."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from celery import states
+from celery.backends.redis import RedisBackend
+from celery.exceptions import BackendGetMetaError
+
+from procos.app import make_app
+from procos.results import FAILURE_PATIENCE_SECONDS, Results
+from procos.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Away:
+    """A Redis that is away for the first calls."""
+
+    def __init__(self, times: float) -> None:
+        self.left, self.calls = times, 0
+
+    def __call__(self, *_: Any, **__: Any) -> str:
+        self.calls += 1
+        if self.calls <= self.left:
+            raise redis.ConnectionError("connection refused")
+        return "stored"
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Results:
+    made = make_app(load_settings({}, dotenv=None)).backend
+    assert isinstance(made, Results)
+    now = [0.0]
+
+    def pause(seconds: float) -> bool:
+        now[0] += seconds
+        return False
+
+    monkeypatch.setattr(Results, "pause", staticmethod(pause))
+    monkeypatch.setattr(Results, "clock", staticmethod(lambda: now[0]))
+    return made
+
+
+@pytest.fixture
+def redis_is_away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Away]:
+    def begin(times: float = float("inf"), method: str = "store_result") -> Away:
+        away = Away(times)
+        monkeypatch.setattr(RedisBackend, method, away)
+        return away
+
+    return begin
+
+
+class TestResults:
+    def test_lets_a_success_go_at_once(self, backend: Results, redis_is_away: Callable[..., Away]) -> None:
+        away = redis_is_away()
+        assert backend.store_result("id", "value", states.SUCCESS) == "value"
+        assert away.calls == 1
+
+    def test_stores_a_failure_when_redis_is_back(self, backend: Results, redis_is_away: Callable[..., Away]) -> None:
+        away = redis_is_away(3)
+        assert backend.store_result("id", ValueError("no"), states.FAILURE) == "stored"
+        assert away.calls == 4
+
+    def test_does_not_wait_for_ever(self, backend: Results, redis_is_away: Callable[..., Away]) -> None:
+        away = redis_is_away()
+        backend.store_result("id", ValueError("no"), states.FAILURE)
+        assert away.calls == FAILURE_PATIENCE_SECONDS + 1
+
+    def test_says_in_celerys_way_that_nothing_can_be_read(
+        self, backend: Results, redis_is_away: Callable[..., Away]
+    ) -> None:
+        redis_is_away(method="get_task_meta")
+        with pytest.raises(BackendGetMetaError):
+            backend.get_task_meta("id")
+
+    @pytest.mark.parametrize(
+        ("url", "where"),
+        [("redis://host:1/2", ("host", 1, 2)), ("unix:///tmp/redis.sock", (None, None, 0))],
+        ids=["tcp", "socket"],
+    )
+    def test_are_kept_where_the_settings_say(self, url: str, where: tuple[object, ...]) -> None:
+        backend: Any = make_app(load_settings({"PROCOS_REDIS_URL": url}, dotenv=None)).backend
+        found = backend.connparams
+        assert (found.get("host"), found.get("port"), found["db"]) == where
+        assert found.get("path") == ("/tmp/redis.sock" if url.startswith("unix") else None)  # noqa: S108
