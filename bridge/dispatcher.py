@@ -124,6 +124,9 @@ class Dispatcher:
             if answer.reservation is Reservation.ADOPTED:
                 log.info("external_task.adopted", external_task_id=ref.external_task_id, celery_id=ref.celery_id)
                 continue
+            if answer.reservation is Reservation.ENDED:
+                log.info("external_task.ended_meanwhile", external_task_id=ref.external_task_id)
+                continue
             if answer.reservation is Reservation.REPUBLISH:
                 self._doubtful.add(ref.external_task_id)
             chosen.append(replace(publication, dispatch=replace(publication.dispatch, ref=ref)))
@@ -231,6 +234,8 @@ def _count(topic: Topic, reserved: Reserved) -> None:
     match reserved.reservation:
         case Reservation.ADOPTED:
             metrics.dropped(topic, metrics.Drop.ADOPTED)
+        case Reservation.ENDED:
+            metrics.dropped(topic, metrics.Drop.ENDED)
         case Reservation.REPUBLISH:
             metrics.dropped(topic, metrics.Drop.REPUBLISHED)
             metrics.redelivered(metrics.Redelivery.PUBLISHED_AGAIN)

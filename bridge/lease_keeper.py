@@ -59,7 +59,7 @@ class LeaseKeeper:
         try:
             self._look_after(lease)
         except TaskGoneError:
-            log.info("lease.step_gone", external_task_id=lease.external_task_id)  # the watcher sees to it
+            log.debug("lease.step_gone", external_task_id=lease.external_task_id)  # the watcher sees to it
             metrics.extended(metrics.Extension.GONE)
         except EngineError as error:
             log.warning("lease.not_extended", external_task_id=lease.external_task_id, reason=str(error))

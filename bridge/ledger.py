@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from procos.settings import RedisSettings
 
 CLAIM_MILLISECONDS = 3_000
+JUST_ENDED_MILLISECONDS = 60_000
+"""How long the answer to a fetch may have been on its way; after that a step that ended is believed to be open again,
+as in a database that was restored."""
 
 
 class Ledger(Store):
@@ -64,11 +67,12 @@ class Ledger(Store):
                 self._reserve(
                     keys=[
                         keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
-                        keys.cancelled(ref.external_task_id),
+                        keys.cancelled(ref.external_task_id), keys.steps(ref.process_instance_id),
                     ],
                     args=[
                         ref.external_task_id, ref.token, ref.holder, milliseconds,
                         ref.topic, queue, ref.process_instance_id, ref.activity_id, _retries(ref.retries),
+                        JUST_ENDED_MILLISECONDS,
                     ],
                     client=pipeline,
                 )  # fmt: skip

@@ -21,11 +21,12 @@ ENTRY_FIELDS = (
 
 
 class Reservation(StrEnum):
-    """What a reservation found: nothing, a dispatch that was perhaps never published, or one under way."""
+    """What a reservation found: nothing, a dispatch that was perhaps never published, one under way, or its end."""
 
     NEW = "new"
     REPUBLISH = "republish"
     ADOPTED = "adopted"
+    ENDED = "ended"
 
 
 class ReportClaim(StrEnum):

@@ -10,7 +10,7 @@ started later finds that another counts.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.outcomes import stored_outcome
 from procos.domain.errors import EngineBusyError, ProcosError, TaskGoneError, UnreachableError
@@ -59,6 +59,7 @@ class Reconciler:
         self._engine, self._ledger, self._reporter, self._routes = engine, ledger, reporter, routes
         self._queues, self._depths = tuple(queues), depths
         self._lost_after, self._largest_age, self._beat = lost_after, largest_age, beat
+        self._overdue: frozenset[str] = frozenset()
         self._missed: Mapping[ExternalTaskId, int] = {}
 
     def turn(self) -> None:
@@ -73,15 +74,16 @@ class Reconciler:
         self._give_up([entry for entry in rest if entry.silence >= self._lost_after and not self._is_too_old(entry)])
 
     def _without_result(self, entries: Sequence[InFlight]) -> list[InFlight]:
-        """Report what has a stored result; returns the rest."""
+        """Report what has had a stored result for a turn, while the engine took reports; returns what has none."""
+        overdue, self._overdue = self._overdue, frozenset()
         metas = self._ledger.stored_results([entry.ref.celery_id for entry in entries])
-        rest = []
-        for entry, meta in zip(entries, metas, strict=True):
-            if meta and meta.get("status") in FINAL:
+        found = [(entry, meta) for entry, meta in zip(entries, metas, strict=True) if meta and _is_final(meta)]
+        there = self._engine.which_exist([entry.ref.external_task_id for entry, _ in found]) if found else frozenset()
+        for entry, meta in found:
+            if entry.ref.celery_id in overdue and entry.ref.external_task_id in there:
                 self._report(entry, stored_outcome(meta), why="callback_missing")
-            else:
-                rest.append(entry)
-        return rest
+        self._overdue = frozenset(entry.ref.celery_id for entry, _ in found)
+        return [entry for entry, meta in zip(entries, metas, strict=True) if not meta or not _is_final(meta)]
 
     def _is_too_old(self, entry: InFlight) -> bool:
         route = self._routes.get(entry.ref.topic)
@@ -138,6 +140,10 @@ class Reconciler:
             log.warning("dispatch.not_reconciled", external_task_id=ref.external_task_id, reason=str(error))
         else:
             log.warning("dispatch.reconciled", external_task_id=ref.external_task_id, topic=ref.topic, why=why)
+
+
+def _is_final(meta: Mapping[str, Any]) -> bool:
+    return meta.get("status") in FINAL
 
 
 def _too_old(entry: InFlight) -> Failure:

@@ -170,6 +170,10 @@ class Reporter:
         return verdict
 
     def _incident(self, ref: DispatchRef, message: str, details: str, tries: int) -> Verdict:
+        """Give the step up for what the engine refuses, unless a newer dispatch of it is under way."""
+        if self._ledger.claim_report(ref, self._queue(ref)).claim is not ReportClaim.CLAIMED:
+            metrics.redelivered(metrics.Redelivery.SUPERSEDED)
+            return Verdict.SUPERSEDED
         self._fail(ref, NextTry(message=message, details=details, left=0), tries)
         return Verdict.INCIDENT
 

@@ -14,12 +14,20 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 RESERVE = (
     NOW
     + """
--- KEYS entry, leases, retries_due, cancelled
--- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries
+-- KEYS entry, leases, retries_due, cancelled, steps
+-- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms
 -- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
 -- Returns what was found, the token that counts, and the state of a dispatch that had not ended and was replaced.
 local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses')
 local state, token = found[1], found[2]
+if not state then
+  -- Its result may have been reported while the answer to this fetch was on its way: then nothing is left to do.
+  local step = redis.call('HGET', KEYS[5], ARGV[1])
+  local ended = step and cjson.decode(step)
+  if ended and ended.outcome ~= 'incident' and now - ended.ended_at < tonumber(ARGV[10]) then
+    return {'ended', ARGV[2], ''}
+  end
+end
 local same_try = state and found[3] == ARGV[9]
 local first_at = (same_try or state == 'backing_off') and found[4] or now
 redis.call('ZADD', KEYS[2], now + math.floor(ARGV[4] / 2), ARGV[1])

@@ -5,7 +5,8 @@ dispatcher: by a poller, or because it was found without an entry in the ledger.
 writes a new entry for it, and the account is open until that entry is removed, replaced or backs off. Each account
 ends once, and what the ledger answers to the change decides which change that was:
 
-    dropped at once   adopted (its dispatch is under way), republished (its entry waits to be published already),
+    dropped at once   adopted (its dispatch is under way), ended (reported while the fetch was on its
+                      way), republished (its entry waits to be published already),
                       unreserved (Redis did not answer), offered_again (refused, but the engine could not be told)
     settled           completed, bpmn_error, retry, postponed, incident: the engine took the verdict; a refusal at
                       dispatch (unknown topic, unreadable variable) is an incident
@@ -56,6 +57,7 @@ class Drop(StrEnum):
     """Why a fetch ended without a verdict of the engine."""
 
     ADOPTED = "adopted"
+    ENDED = "ended"
     REPUBLISHED = "republished"
     UNRESERVED = "unreserved"
     OFFERED_AGAIN = "offered_again"

@@ -157,7 +157,8 @@ def _headline(outcome: Mapping[str, object]) -> str:
     where = f" at “{outcome['ended_at']}”" if outcome["ended_at"] else ""
     incidents: Sequence[str] = outcome["incidents"]  # type: ignore[assignment]  # built above
     if incidents:
-        return f"waits for a person: {'; '.join(incidents)}. Mend the cause, then: procos retry {outcome['process_instance_id']}"
+        cure = f"Mend the cause, then: procos retry {outcome['process_instance_id']}"
+        return f"waits for a person: {'; '.join(incidents)}. {cure}"
     if outcome["state"] == "ACTIVE":
         return f"still running after {outcome['duration_s']} s; it goes on, look at it in Cockpit."
     return f"{outcome['state']}{where} after {outcome['duration_s']} s"

@@ -20,7 +20,7 @@ from procos.testing.clock import FrozenClock
 from procos.testing.samples import external_task
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from procos.domain.errors import EngineError
     from procos.domain.variables import TypedValue
@@ -52,7 +52,7 @@ class FakeEngine(Calls):
         self.incidents: dict[str, str] = {}
         self.failures: list[ReportedFailure] = []
         self._open: dict[ExternalTaskId, ExternalTask] = {}
-        self._catches: dict[ExternalTaskId, frozenset[str]] = {}
+        self._catches: dict[ExternalTaskId, Callable[[str], bool]] = {}
         self._tenants: dict[ExternalTaskId, str | None] = {}
         self._numbers = count(1)
 
@@ -63,12 +63,12 @@ class FakeEngine(Calls):
         variables: Mapping[str, TypedValue] | None = None,
         priority: int = 0,
         business_key: str | None = None,
-        catches: Iterable[str] = (),
+        catches: Iterable[str] | Callable[[str], bool] = (),
         process_key: str = "sample",
         tenant: str | None = None,
         extension_properties: Mapping[str, str] | None = None,
     ) -> ExternalTaskId:
-        """Let a process instance arrive at a step; `catches` are the codes its boundary events catch."""
+        """Let a process instance arrive at a step; `catches` are the BPMN errors its model catches."""
         task = external_task(
             f"task-{next(self._numbers)}",
             topic=topic,
@@ -81,7 +81,7 @@ class FakeEngine(Calls):
         )
         self._open[task.id] = task
         self._tenants[task.id] = tenant
-        self._catches[task.id] = frozenset(catches)
+        self._catches[task.id] = catches if callable(catches) else frozenset(catches).__contains__
         return task.id
 
     def cancel(self, external_task_id: ExternalTaskId) -> None:
@@ -157,7 +157,7 @@ class FakeEngine(Calls):
         variables_to_json(variables, json_type=self.knows_json)  # raises for what the real client could not write
         with self._call("raise_bpmn_error"):
             self._held(external_task_id, holder, "ended")
-            if code not in self._catches[external_task_id]:
+            if not self._catches[external_task_id](code):
                 text = f"ENGINE-13033 Propagation of bpmn error {code} ({message}) failed: not caught by anything"
                 raise _refused(500, text, kind="ProcessEngineException", code=0)
             self.bpmn_errors[external_task_id] = code

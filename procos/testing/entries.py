@@ -67,6 +67,7 @@ class WorkersSide:
         self.leases: dict[str, dict[str, int]] = {}
         self.retries_due: dict[str, int] = {}
         self.closed: dict[str, str] = {}
+        self.ended_at: dict[str, int] = {}
         self.cancelled: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
 

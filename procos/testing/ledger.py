@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bridge.ledger import CLAIM_MILLISECONDS, Ledger
+from bridge.ledger import CLAIM_MILLISECONDS, JUST_ENDED_MILLISECONDS, Ledger
 from bridge.ledger_values import BackedOff, Claimed, HeldLease, InFlight, Known, ReportClaim, Reservation, Reserved
 from procos.domain.dispatch import DispatchRef
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from procos.domain.external_task import ExternalTask
 
+OVERDUE_MILLISECONDS = 60_000
 UNDER_WAY = {State.PUBLISHED, State.STARTED, State.REPORTING}
 
 
@@ -38,6 +39,8 @@ class FakeLedger(WorkersSide, Ledger):
 
     def _reserve_one(self, ref: DispatchRef, queue: str, lease_ms: int) -> Reserved:
         now, entry = self.clock.milliseconds(), self.entries.get(ref.external_task_id)
+        if entry is None and self._has_just_ended(ref, now):
+            return Reserved(reservation=Reservation.ENDED, token=ref.token)
         is_same_try = entry is not None and entry.retries == ref.retries
         self._lease(queue, ref.external_task_id, now + lease_ms // 2)
         self.cancelled.pop(ref.external_task_id, None)
@@ -150,6 +153,7 @@ class FakeLedger(WorkersSide, Ledger):
         self.retries_due.pop(ref.external_task_id, None)
         if entry or ref.external_task_id not in self.closed:
             self.closed[ref.external_task_id] = outcome
+            self.ended_at[ref.external_task_id] = self.clock.milliseconds()
         if entry is None or entry.state is State.BACKING_OFF:
             return None
         now = self.clock.milliseconds()
@@ -232,11 +236,11 @@ class FakeLedger(WorkersSide, Ledger):
         return [self.results.get(celery_id) for celery_id in celery_ids]
 
     def until_next_retry(self) -> float | None:
-        """Return the seconds until the next retry falls due, or None."""
+        """Return the seconds until the next retry falls due, 0 for one that is overdue, or None."""
         self.ping()
         now = self.clock.milliseconds()
-        ahead = [moment - now for moment in self.retries_due.values() if moment >= now]
-        return min(ahead) / 1000 if ahead else None
+        self.retries_due = {key: due for key, due in self.retries_due.items() if due > now - OVERDUE_MILLISECONDS}
+        return max(min(self.retries_due.values()) - now, 0) / 1000 if self.retries_due else None
 
     def _of_token(self, ref: DispatchRef) -> Entry | None:
         entry = self.entries.get(ref.external_task_id)

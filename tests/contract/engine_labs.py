@@ -88,6 +88,9 @@ class EngineLab(Protocol):
     def cancel(self, external_task_id: ExternalTaskId) -> None:
         """Delete the instance."""
 
+    def set_retries(self, external_task_id: ExternalTaskId, retries: int) -> None:
+        """Give the step retries, as an operator does."""
+
     def incidents(self, external_task_id: ExternalTaskId) -> list[str]:
         """Read the messages of the step's incidents."""
 
@@ -128,6 +131,9 @@ class FakeLab:
 
     def cancel(self, external_task_id: ExternalTaskId) -> None:
         self.engine.cancel(external_task_id)
+
+    def set_retries(self, external_task_id: ExternalTaskId, retries: int) -> None:
+        self.engine.set_retries(external_task_id, retries)
 
     def incidents(self, external_task_id: ExternalTaskId) -> list[str]:
         return [text for key, text in self.engine.incidents.items() if key == external_task_id]
@@ -186,6 +192,9 @@ class RealLab:
 
     def cancel(self, external_task_id: ExternalTaskId) -> None:
         self.transport.delete(f"/process-instance/{self._instances[external_task_id]}")
+
+    def set_retries(self, external_task_id: ExternalTaskId, retries: int) -> None:
+        self.transport.put(path("external-task", external_task_id, "retries"), {"retries": retries})
 
     def incidents(self, external_task_id: ExternalTaskId) -> list[str]:
         return [incident.message for incident in self.processes.incidents(self._instances[external_task_id])]

@@ -200,6 +200,13 @@ class TestBackOff:
         ledger_lab.ledger.back_off(dispatch_ref("b"), "ai", timedelta(seconds=30), same_try=False)
         assert ledger_lab.ledger.until_next_retry() == pytest.approx(30, abs=1)
 
+    def test_says_that_a_retry_is_overdue_for_a_minute(self, ledger_lab: LedgerLab) -> None:
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(milliseconds=10), same_try=False)
+        ledger_lab.pass_time(0.02)
+        assert ledger_lab.ledger.until_next_retry() == 0
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(minutes=-2), same_try=False)
+        assert ledger_lab.ledger.until_next_retry() is None
+
     def test_never_touches_a_newer_dispatch(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, NEW)
         ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
@@ -328,3 +335,17 @@ class TestLeases:
         ledger_lab.ledger.close(OLD, "ai", "completed")
         ledger_lab.ledger.mark_extended(lease, "ai")
         assert ledger_lab.ledger.in_flight("ai") == 0
+
+
+class TestReservationOfAStepThatEnded:
+    def test_a_moment_ago_dispatches_nothing(self, ledger_lab: LedgerLab) -> None:
+        """The engine answered a fetch and took the result at once; the answer to the fetch came second."""
+        reserve(ledger_lab, OLD)
+        ledger_lab.ledger.close(OLD, "ai", "completed")
+        assert reserve(ledger_lab, NEW) == (Reservation.ENDED, 2000)
+        assert ledger_lab.ledger.in_flight("ai") == 0
+
+    def test_in_an_incident_dispatches_it_again(self, ledger_lab: LedgerLab) -> None:
+        reserve(ledger_lab, OLD)
+        ledger_lab.ledger.close(OLD, "ai", "incident")
+        assert reserve(ledger_lab, NEW) == (Reservation.NEW, 2000)

@@ -123,7 +123,7 @@ class TestLose:
     def test_leaves_another_dispatch_and_what_has_ended(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
         seen = only(ledger_lab)
-        ledger_lab.ledger.close(OLD, "ai", "completed")
+        ledger_lab.ledger.close(OLD, "ai", "incident")
         assert ledger_lab.ledger.lose(seen) == 0
         publish(ledger_lab, NEW)
         assert ledger_lab.ledger.lose(seen) == 0

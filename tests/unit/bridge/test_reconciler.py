@@ -84,6 +84,9 @@ class TestStoredResult:
         assert not engine.failures
         clock.advance(seconds=10)
         reconciler.turn()
+        assert not engine.completed
+        assert not engine.failures
+        reconciler.turn()
         assert (published.external_task_id in engine.completed) is completed
         assert len(engine.failures) == (0 if completed else 1)
         assert (incident or "") in engine.incidents.get(published.external_task_id, "")
@@ -103,6 +106,8 @@ class TestStoredResult:
         with pytest.raises(EngineUnreachableError):
             reconciler.turn()
         engine.is_down = False
+        reconciler.turn()
+        assert not engine.completed  # its callback comes first, now that the engine is back
         reconciler.turn()
         assert published.external_task_id in engine.completed
 

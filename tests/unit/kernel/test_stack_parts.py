@@ -127,6 +127,27 @@ class TestEngine:
     def test_misses_a_jar_that_is_not_there(self, settings: Any) -> None:
         assert "no jar at /none.jar" in " ".join(engine.missing_for_engine(settings(PROCOS_ENGINE_JAR="/none.jar")))
 
+    @pytest.mark.parametrize(
+        "login",
+        [
+            {"PROCOS_ENGINE_TOKEN": "t"},
+            {
+                "PROCOS_ENGINE_OAUTH_TOKEN_URL": "http://127.0.0.1:9/token",
+                "PROCOS_ENGINE_OAUTH_CLIENT_ID": "c",
+                "PROCOS_ENGINE_OAUTH_CLIENT_SECRET": "s",
+            },
+        ],
+        ids=["token", "oauth"],
+    )
+    def test_elsewhere_is_asked_as_its_clients_ask_it(self, settings: Any, login: dict[str, str]) -> None:
+        chosen = settings(PROCOS_ENGINE_URL="http://127.0.0.1:9/engine-rest", **login)
+        assert "connection refused" in str(engine.external_engine(chosen.engine).probe.check())
+
+    def test_elsewhere_is_refused_where_the_settings_contradict_each_other(self, settings: Any) -> None:
+        chosen = settings(PROCOS_ENGINE_URL="http://127.0.0.1:9", PROCOS_ENGINE_USER="u", PROCOS_ENGINE_TOKEN="t")
+        with pytest.raises(SettingsError, match="PROCOS_ENGINE_USER and PROCOS_ENGINE_TOKEN"):
+            engine.external_engine(chosen.engine)
+
 
 class TestFlower:
     def flower(self, settings: Any, folder: StackFolder) -> Any:
@@ -152,3 +173,36 @@ class TestFlower:
     ) -> None:
         with pytest.raises(SettingsError, match="without commas"):
             self.flower(settings(**login), folder)
+
+
+class TestBridge:
+    def bridge(self, settings: Any, folder: StackFolder, ports: Ports | None = None) -> Any:
+        around = programs.Surroundings(provided={}, settings=settings, directory=folder.root)
+        return programs.bridge_part(around, ports=ports or Ports())
+
+    def test_serves_its_health_where_it_is_told_to(self, settings: Any, folder: StackFolder) -> None:
+        ports = Ports()
+        usual = ports.choose()
+        part = self.bridge(settings(PROCOS_BRIDGE_HEALTH_PORT=str(usual)), folder)
+
+        assert part.launch("").environment["PROCOS_BRIDGE_HEALTH_PORT"] == str(usual)
+        assert part.address == f"http://127.0.0.1:{usual}/"
+
+    def test_moves_when_its_port_is_taken_and_says_so(self, settings: Any, folder: StackFolder) -> None:
+        ports = Ports()
+        taken = ports.choose()
+        part = self.bridge(settings(PROCOS_BRIDGE_HEALTH_PORT=str(taken)), folder, ports)
+
+        assert part.launch("").environment["PROCOS_BRIDGE_HEALTH_PORT"] != str(taken)
+        assert f"port {taken} is taken" in part.note
+
+    def test_keeps_its_port_to_itself(self, settings: Any, folder: StackFolder) -> None:
+        assert self.bridge(settings(), folder).provides == {}
+
+    def test_has_no_address_where_health_is_switched_off(self, settings: Any, folder: StackFolder) -> None:
+        part = self.bridge(settings(PROCOS_BRIDGE_HEALTH_PORT="0"), folder)
+
+        assert (part.address, part.port) == ("", None)
+
+    def test_has_an_address_that_can_be_asked_also_by_ipv6(self, settings: Any, folder: StackFolder) -> None:
+        assert self.bridge(settings(PROCOS_BRIDGE_HEALTH_ADDRESS="::1"), folder).address.startswith("http://[::1]:")

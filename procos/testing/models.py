@@ -1,0 +1,64 @@
+"""The external tasks of a process model, as `StepRunner` runs them: without an engine, so one by one.
+
+Nothing here walks through a model: gateways, mappings and expressions are the engine's, and only an engine can tell
+what they do. What is read is what concerns a task: its topic, its retries, and which BPMN errors something catches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from procos.domain.external_task import Topic
+from procos.domain.retry import RETRY_CONFIG
+from procos.engine.catches import CatchingModel
+from procos.models import CAMUNDA, read_model
+from procos.routes import routes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStep:
+    """One external task of a model."""
+
+    activity_id: str
+    topic: Topic
+    retry_config: str | None = None
+    model: CatchingModel | None = None
+
+    def catches(self, code: str) -> bool:
+        """Whether the model catches this BPMN error when the step throws it."""
+        return self.model is not None and self.model.catches(self.activity_id, code)
+
+
+def model_steps(path: Path | str) -> Mapping[str, ModelStep]:
+    """Read the external tasks of a model, by their ids, after the checks of `procos deploy`.
+
+    Raises:
+        ModelError: `procos deploy` would refuse the model: a topic without a route, retries nobody can read, …
+    """
+    path = Path(path)
+    content = read_model(path, known_topics=[str(topic) for topic in routes()]).content
+    catching = CatchingModel(content.decode())
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    tasks = [e for e in etree.fromstring(content, parser).iter() if e.get(f"{CAMUNDA}type") == "external"]
+    steps = [
+        ModelStep(
+            activity_id=task.get("id") or "",
+            topic=Topic(task.get(f"{CAMUNDA}topic") or ""),
+            retry_config=_retry_config(task),
+            model=catching,
+        )
+        for task in tasks
+    ]
+    return {step.activity_id: step for step in steps}
+
+
+def _retry_config(task: etree._Element) -> str | None:
+    found = [entry.get("value") for entry in task.iter(f"{CAMUNDA}property") if entry.get("name") == RETRY_CONFIG]
+    return found[0] if found else None
