@@ -154,6 +154,7 @@ class FakeLedger(WorkersSide, Ledger):
         if entry or ref.external_task_id not in self.closed:
             self.closed[ref.external_task_id] = outcome
             self.ended_at[ref.external_task_id] = self.clock.milliseconds()
+            self.ended_at[ref.external_task_id] = self.clock.milliseconds()
         if entry is None or entry.state is State.BACKING_OFF:
             return None
         now = self.clock.milliseconds()
@@ -241,6 +242,15 @@ class FakeLedger(WorkersSide, Ledger):
         now = self.clock.milliseconds()
         self.retries_due = {key: due for key, due in self.retries_due.items() if due > now - OVERDUE_MILLISECONDS}
         return max(min(self.retries_due.values()) - now, 0) / 1000 if self.retries_due else None
+
+    def _has_just_ended(self, ref: DispatchRef, now: int) -> bool:
+        if self.closed.get(ref.external_task_id, "incident") == "incident":
+            return False
+        return now - self.ended_at[ref.external_task_id] < JUST_ENDED_MILLISECONDS
+
+    def _has_just_ended(self, ref: DispatchRef, now: int) -> bool:
+        outcome, ended_at = self.closed.get(ref.external_task_id), self.ended_at.get(ref.external_task_id, 0)
+        return outcome is not None and outcome != "incident" and now - ended_at < JUST_ENDED_MILLISECONDS
 
     def _of_token(self, ref: DispatchRef) -> Entry | None:
         entry = self.entries.get(ref.external_task_id)
