@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENTRY_FIELDS = (
     "state", "token", "holder", "lease_ms", "topic", "instance", "activity", "retries",
-    "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses",
+    "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses", "starts",
 )  # fmt: skip
 
 
@@ -101,6 +101,8 @@ class InFlight:
     worker: str
     losses: int = 0
     """How often this try was given up for lost before."""
+    starts: int = 0
+    """How often it was started, those before a loss included."""
 
     @property
     def is_rebuilt(self) -> bool:
@@ -146,6 +148,7 @@ def in_flight(external_task_id: str, queue: str, fields: Mapping[str, str | None
         seen_at=_number(fields.get("seen_at")),
         worker=fields.get("worker") or "",
         losses=_number(fields.get("losses")) or 0,
+        starts=_number(fields.get("starts")) or 0,
     )
 
 

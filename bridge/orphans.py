@@ -61,6 +61,7 @@ class Orphans:
     ) -> None:
         self._engine, self._ledger, self._registry, self._holders = engine, ledger, registry, holders
         self._has_in_hand, self._lock_duration = has_in_hand, lock_duration
+        self._must_recover = False
         self._seen: frozenset[tuple[ExternalTaskId, Token | None]] = frozenset()
         self._left_alone: frozenset[tuple[ExternalTaskId, Token | None]] = frozenset()
 
@@ -68,8 +69,10 @@ class Orphans:
         """See to what an earlier run under this replica id has left, before anything is fetched."""
         for holder in self._holders:
             self._registry.register_holder(holder)
-        if self._registry.begin_epoch():
+        self._must_recover |= self._registry.begin_epoch()
+        if self._must_recover:  # and again where the engine does not answer now
             self.recover()
+            self._must_recover = False
         else:
             ours = [entry for entry in self._reserved() if entry.ref.holder in set(self._holders)]
             self._release([task for holder in self._holders for task in self._orphans_of(holder)], ours)
@@ -108,7 +111,7 @@ class Orphans:
         if self._has_in_hand(task.id):
             return False
         entry = known.get(task.id)
-        if entry is None:
+        if entry is None or entry.state is State.LOST:
             return True
         if entry.state is not State.BACKING_OFF or entry.due_at is None or task.lease is None:
             return False

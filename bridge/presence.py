@@ -34,6 +34,7 @@ class Presence:
     ) -> None:
         self._registry, self._replica_id = registry, replica_id
         self._recover, self._leave = recover, leave
+        self._must_recover = False
         self.taken_by: str | None = None
         """The bridge that has taken the id from this one."""
 
@@ -64,7 +65,10 @@ class Presence:
             return
         if self._registry.begin_epoch():
             log.error("ledger.flushed", redis=self._registry.address)
+            self._must_recover = True
+        if self._must_recover:  # and again where the engine does not answer now
             self._recover()
+            self._must_recover = False
 
     def depart(self) -> None:
         """Let the next bridge have the id at once."""

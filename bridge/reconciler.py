@@ -116,7 +116,7 @@ class Reconciler:
     def _lose(self, entry: InFlight) -> None:
         ref = entry.ref
         self._engine.find(ref.external_task_id)  # while the engine is away, results wait, and nothing is lost
-        if entry.losses + 1 >= MOST_LOSSES:
+        if entry.losses + 1 >= MOST_LOSSES or not self._may_start_again(entry):
             self._report(entry, _lost(entry), why="lost")
         elif losses := self._ledger.lose(entry):
             log.warning(
@@ -128,6 +128,10 @@ class Reconciler:
                 losses=losses,
             )
             self._engine.unlock(ref.external_task_id)
+
+    def _may_start_again(self, entry: InFlight) -> bool:
+        route = self._routes.get(entry.ref.topic)
+        return entry.starts < (route.max_starts if route else MOST_LOSSES)
 
     def _report(self, entry: InFlight, outcome: Outcome, *, why: str) -> None:
         ref = entry.ref
@@ -155,7 +159,8 @@ def _too_old(entry: InFlight) -> Failure:
 
 def _lost(entry: InFlight) -> Failure:
     worker = f", last on worker {entry.worker}" if entry.worker else ""
-    text = f"dispatched {MOST_LOSSES} times, and each time message or worker disappeared without a result{worker}"
+    times = "once" if not entry.losses else f"{entry.losses + 1} times"
+    text = f"dispatched {times}, started {entry.starts} times: message or worker disappeared without a result{worker}"
     return Failure(message=text, code="LOST", permanent=True)
 
 

@@ -29,6 +29,7 @@ class Registry(Store):
         super().__init__(settings)
         self.boot_id = f"{uuid.uuid4()} (pid {os.getpid()} on {socket.gethostname()})"
         self._hold = self._redis.register_script(scripts.HOLD)
+        self._epoch: str | None = None
         self._let_go = self._redis.register_script(scripts.LET_GO)
 
     def hold_replica(self, replica_id: str) -> str | None:
@@ -65,9 +66,14 @@ class Registry(Store):
             return bool(self._redis.sismember(keys.HOLDERS, holder))
 
     def begin_epoch(self) -> bool:
-        """Write the mark that a flush would take; returns whether it was missing."""
+        """Write the mark that a flush would take; returns whether it was missing, or is another than this bridge knew.
+
+        So each bridge learns of a flush, whichever of them writes the mark anew.
+        """
         with self._reachable():
-            return bool(self._redis.set(keys.EPOCH, self.boot_id, nx=True))
+            was_missing = bool(self._redis.set(keys.EPOCH, str(uuid.uuid4()), nx=True))
+            before, self._epoch = self._epoch, str(self._redis.get(keys.EPOCH))
+        return was_missing or (before is not None and before != self._epoch)
 
     def _held_by(self, name: str, seconds: float) -> str | None:
         with self._reachable():

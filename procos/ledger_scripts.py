@@ -18,7 +18,7 @@ RESERVE = (
 -- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms
 -- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
 -- Returns what was found, the token that counts, and the state of a dispatch that had not ended and was replaced.
-local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses')
+local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses', 'starts')
 local state, token = found[1], found[2]
 if not state then
   -- Its result may have been reported while the answer to this fetch was on its way: then nothing is left to do.
@@ -41,7 +41,8 @@ redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'reserved', 'token', ARGV[2], 'holder', ARGV[3], 'lease_ms', ARGV[4],
   'topic', ARGV[5], 'queue', ARGV[6], 'instance', ARGV[7], 'activity', ARGV[8], 'retries', ARGV[9],
-  'first_at', first_at, 'losses', same_try and found[5] or 0, 'reserved_at', now, 'starts', 0)
+  'first_at', first_at, 'losses', same_try and found[5] or 0, 'reserved_at', now,
+  'starts', same_try and state == 'lost' and found[6] or 0)
 return {'new', ARGV[2], state and state ~= 'backing_off' and state or ''}
 """
 )

@@ -68,7 +68,6 @@ class WorkersSide:
         self.retries_due: dict[str, int] = {}
         self.closed: dict[str, str] = {}
         self.ended_at: dict[str, int] = {}
-        self.ended_at: dict[str, int] = {}
         self.cancelled: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
 

@@ -54,6 +54,7 @@ class FakeLedger(WorkersSide, Ledger):
             state=State.RESERVED, token=ref.token, holder=ref.holder, lease_ms=lease_ms, **described(ref),
             first_at=(entry.first_at if entry and keeps_age else None) or now,
             losses=entry.losses if entry and is_same_try else 0, reserved_at=now,
+            starts=entry.starts if entry and is_same_try and entry.state is State.LOST else 0,
         )  # fmt: skip
         replaced = entry.state if entry and entry.state is not State.BACKING_OFF else None
         return Reserved(reservation=Reservation.NEW, token=ref.token, replaced=replaced)
@@ -181,7 +182,7 @@ class FakeLedger(WorkersSide, Ledger):
             state=entry.state, queue=queue, now=self.clock.milliseconds(),
             first_at=entry.reserved_at if entry.first_at is None else entry.first_at,
             reserved_at=entry.reserved_at, published_at=entry.published_at, seen_at=entry.seen_at, worker=entry.worker,
-            losses=entry.losses,
+            losses=entry.losses, starts=entry.starts,
         )  # fmt: skip
 
     def known(self, ids: Sequence[ExternalTaskId]) -> Mapping[ExternalTaskId, Known]:
@@ -247,10 +248,6 @@ class FakeLedger(WorkersSide, Ledger):
         if self.closed.get(ref.external_task_id, "incident") == "incident":
             return False
         return now - self.ended_at[ref.external_task_id] < JUST_ENDED_MILLISECONDS
-
-    def _has_just_ended(self, ref: DispatchRef, now: int) -> bool:
-        outcome, ended_at = self.closed.get(ref.external_task_id), self.ended_at.get(ref.external_task_id, 0)
-        return outcome is not None and outcome != "incident" and now - ended_at < JUST_ENDED_MILLISECONDS
 
     def _of_token(self, ref: DispatchRef) -> Entry | None:
         entry = self.entries.get(ref.external_task_id)

@@ -13,7 +13,7 @@ from procos.testing.clock import FrozenClock
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_boots = count(1)
+_boots, _epochs = count(1), count(1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,14 +23,14 @@ class Register:
     clock: FrozenClock = field(default_factory=FrozenClock)
     held: dict[str, tuple[str, int]] = field(default_factory=dict)
     holders: set[str] = field(default_factory=set)
-    has_epoch: bool = False
+    epoch: int | None = None
     is_down: bool = False
 
     def flush(self) -> None:
         """Lose everything."""
         self.held.clear()
         self.holders.clear()
-        self.has_epoch = False
+        self.epoch = None
 
 
 class FakeRegistry(Registry):
@@ -41,6 +41,7 @@ class FakeRegistry(Registry):
         self.register = register or Register()
         self.register.holders.update(holders)
         self.boot_id = f"boot {next(_boots)}"
+        self._epoch = None
 
     def ping(self) -> None:
         """Make sure that it answers."""
@@ -82,11 +83,13 @@ class FakeRegistry(Registry):
         return holder in self.register.holders
 
     def begin_epoch(self) -> bool:
-        """Write the mark that a flush would take; returns whether it was missing."""
+        """Write the mark that a flush would take; returns whether it was missing, or is another than was known."""
         self.ping()
-        was_missing = not self.register.has_epoch
-        self.register.has_epoch = True
-        return was_missing
+        was_missing = self.register.epoch is None
+        if was_missing:
+            self.register.epoch = next(_epochs)
+        before, self._epoch = self._epoch, str(self.register.epoch)
+        return was_missing or (before is not None and before != self._epoch)
 
     def _held_by(self, name: str, seconds: float) -> str | None:
         self.ping()

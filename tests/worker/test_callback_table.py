@@ -201,7 +201,7 @@ class TestDeadLetter:
 
 class TestSilence:
     def test_of_an_ignored_task_ends_in_an_incident(self, lab: BridgeLab, ends_in: Callable[..., str]) -> None:
-        assert "disappeared without a result" in ends_in("plain", how="ignore")
+        assert "message or worker disappeared without a result" in ends_in("plain", how="ignore")
         assert len({p.dispatch.ref.celery_id for p in lab.publisher.published}) == 3
 
     def test_of_a_message_that_was_purged_is_dispatched_again(

@@ -108,6 +108,17 @@ class TestOrphans:
         orphans.turn()
         assert is_free(engine, task)
 
+    def test_offers_what_was_given_up_for_lost_and_never_unlocked(
+        self, orphans: Orphans, engine: FakeEngine, ledger: FakeLedger, in_flight: Callable[..., DispatchRef]
+    ) -> None:
+        engine.add()
+        ref = in_flight()
+        (entry,) = ledger.list_in_flight("ai")
+        ledger.lose(entry)
+        orphans.turn()
+        orphans.turn()
+        assert engine.find(ref.external_task_id).lease is None
+
     def test_leaves_an_incident_to_people(
         self, orphans: Orphans, engine: FakeEngine, lock: Callable[..., ExternalTask]
     ) -> None:

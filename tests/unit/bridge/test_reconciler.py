@@ -195,6 +195,22 @@ class TestLostDispatch:
         reconciler.turn()
         assert f"dispatched {MOST_LOSSES} times" in engine.incidents[published.external_task_id]
 
+    def test_is_an_incident_where_no_other_start_is_allowed(
+        self,
+        reconciler: Reconciler,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        clock: FrozenClock,
+    ) -> None:
+        for _ in range(3):
+            ledger.mark_started(published, "ai@host")
+        clock.advance(seconds=61)
+        reconciler.turn()
+        reconciler.turn()
+        assert "dispatched once, started 3 times" in engine.incidents[published.external_task_id]
+        assert "ai@host" in engine.incidents[published.external_task_id]
+
     def test_is_not_given_up_while_the_engine_is_away(
         self,
         reconciler: Reconciler,
