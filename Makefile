@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt unit contract e2e bench requirements prerequisites clean
+.PHONY: help demo test check fmt unit contract e2e bench chaos-short chaos requirements prerequisites clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,14 @@ e2e: .venv/.complete ## the whole path, real parts
 
 bench: prerequisites .venv/.complete ## latency, burst and idle cost beside a raw client
 	@$(BIN)/python -m tests.benchmarks
+
+chaos-short: .venv/.complete ## every fault under load, in minutes; SEED=n replays, ONLY="case …" picks
+	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
+	@$(BIN)/python -m tests.chaos --lane short $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+chaos: .venv/.complete ## the same and what takes longer: frozen links, a slow and a busy engine
+	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
+	@$(BIN)/python -m tests.chaos --lane full $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 prerequisites: ## install what the system lacks: a JDK, Maven, RabbitMQ, Redis
 	@deploy/dev/prerequisites.sh

@@ -2,7 +2,7 @@
 # Installs what the local stack needs from the system and does not find: a JDK, Maven, RabbitMQ and Redis.
 #
 #   prerequisites.sh            say what is missing, and install it from the packages of Debian or Ubuntu
-#   prerequisites.sh --tests    also what the tests need: npm, ip to make a second host, openssl
+#   prerequisites.sh --tests    also what the tests need: npm, ip to make a second host, openssl, PostgreSQL
 #   prerequisites.sh --check    only say so
 #
 # Exit 0: all is there. 1: the installation failed. 2: wrong usage. 3: something is missing and may not be installed
@@ -51,6 +51,7 @@ find_missing() {
   command -v npm >/dev/null || missing+=(npm)
   has_server ip /usr/sbin/ip || missing+=(iproute2)
   command -v openssl >/dev/null || missing+=(openssl)
+  has_postgres || missing+=(postgresql)
 }
 
 has_jdk() {
@@ -62,6 +63,11 @@ has_jdk() {
 # Servers may lie where only root's path leads.
 has_server() {
   command -v "$1" >/dev/null || [[ -x $2 ]]
+}
+
+# Its programs are on nobody's path: each release has a folder of its own.
+has_postgres() {
+  command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
 # Later releases have later JDKs alone; any from 17 on will do.
@@ -132,7 +138,7 @@ disable_services() {
   [[ -d /run/systemd/system ]] || return 0
   for package in "$@"; do
     case $package in
-      rabbitmq-server | redis-server) "${as_root[@]}" systemctl disable --quiet "$package" >&2 || true ;;
+      rabbitmq-server | redis-server | postgresql) "${as_root[@]}" systemctl disable --quiet "$package" >&2 || true ;;
     esac
   done
 }
