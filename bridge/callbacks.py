@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import kombu
 
 from bridge.disposals import Decision, Disposal, decision_on
-from bridge.link import close_link, open_link
+from bridge.link import open_link
 from bridge.outcomes import read_callback
 from bridge.parking import Parking, times_parked
 from bridge.reporter import Verdict
@@ -26,7 +26,7 @@ from bridge.wakeup import Wakeup
 from procos import metrics
 from procos.domain.errors import ProcosError
 from procos.logs import get_logger
-from procos.queues import callback_queue
+from procos.queues import callback_queue, hang_up
 
 if TYPE_CHECKING:
     import threading
@@ -108,6 +108,7 @@ class Callbacks:
                 connection.channel(),
                 [callback_queue()],
                 on_message=self._receive,
+                on_decode_error=self._receive_undecodable,
                 accept=["json"],
                 prefetch_count=self._prefetch,
                 auto_declare=False,
@@ -120,7 +121,7 @@ class Callbacks:
             consumer.cancel()
             self._drain(connection, consumer, drain_seconds)
         finally:
-            close_link(connection)
+            hang_up(connection)
             self._begin_generation()
 
     def _begin_generation(self) -> None:
@@ -153,6 +154,10 @@ class Callbacks:
         if message.delivery_info.get("redelivered"):
             metrics.redelivered(metrics.Redelivery.CALLBACK)
         self._submit(message)
+
+    def _receive_undecodable(self, message: Any, _error: Exception) -> None:
+        """Treat it as any other, whose reading fails: what is raised from here would come back with the message."""
+        self._receive(message)
 
     def _submit(self, message: Any) -> None:
         self._reporting += 1

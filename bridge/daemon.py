@@ -1,19 +1,20 @@
 """The bridge as a process: starts the parts, each on a thread, and stops them in order.
 
 Stopping: pollers first (nothing new is fetched, parked polls are ended, what is fetched and not published is unlocked),
-then the callbacks, with a limit for reports under way. What is not reported by then stays in RabbitMQ. A bridge that is
-drained fetches nothing from the start, and ends when nothing is in flight any more.
+then all others, with one limit for reports under way. What is not reported by then stays in RabbitMQ. The replica id is
+given back whenever the bridge ends, even while it starts. A bridge that is drained fetches nothing from the start, and
+ends when nothing is in flight any more.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from datetime import timedelta
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bridge.heartbeats import Heartbeats
+from bridge.heartbeats import Heartbeats, longest_silence
 from bridge.ledger import Ledger
 from bridge.observation import observed
 from bridge.registry import Registry
@@ -33,14 +34,14 @@ from procos.routes import by_queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bridge.poller import Poller
     from bridge.wiring import Parts
     from procos.settings import Settings
 
 STARTUP_RETRY_SECONDS = 2.0
+POLLER = "poller-"
 POLLER_STOP_SECONDS = 3.0
 DRAIN_CHECK_SECONDS = 1.0
-LONGEST_TURN = timedelta(seconds=120)
-"""A turn may wait for several calls that take as long as they may; a thread that is silent for longer hangs."""
 
 log = get_logger(__name__)
 
@@ -66,8 +67,11 @@ def run_bridge(settings: Settings, *, drain: bool = False) -> None:
     )
     parts = wire(shared)
     with observed(settings, shared.heartbeats):
-        if _arrive(shared, parts):
-            _run(shared, parts, drain=drain)
+        try:
+            if _arrive(shared, parts):
+                _run(shared, parts, drain=drain)
+        finally:
+            _depart(parts)
     if parts.presence.taken_by is not None:
         raise ReplicaTakenError(settings.bridge.replica_id, parts.presence.taken_by)
 
@@ -101,11 +105,12 @@ def _start(shared: Shared, parts: Parts, *, drain: bool) -> list[threading.Threa
         *((job.name, partial(job.run, stop, beat)) for job in parts.jobs),
     ]
     if not drain:
-        work += [(f"poller-{poller.queue}", partial(poller.run, stop, beat)) for poller in parts.pollers]
+        work += [(POLLER + poller.queue, partial(poller.run, stop, beat)) for poller in parts.pollers]
         work += [(job.name, partial(job.run, stop, beat)) for job in parts.fetching_jobs]
     threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in work]
     for thread in threads:
-        shared.heartbeats.expect(thread.name, within=LONGEST_TURN)
+        within = longest_silence(shared.settings, polls=thread.name.startswith(POLLER))
+        shared.heartbeats.expect(thread.name, within=within)
         thread.start()
     return threads
 
@@ -130,20 +135,36 @@ def _await_emptiness(shared: Shared, queues: Sequence[str]) -> None:
 
 def _stop(shared: Shared, parts: Parts, threads: list[threading.Thread]) -> None:
     log.info("bridge.stopping")
+    began = time.monotonic()
     parts.callbacks.wake()
     for poller in parts.pollers:
-        try:
-            poller.release()
-        except (EngineError, UnreachableError) as error:
-            log.info("poller.not_released", queue=poller.queue, reason=str(error))
+        # Beside the joins: an engine that hangs must not use up the time of the reports.
+        threading.Thread(target=_release, args=(poller,), name=f"release-{poller.queue}", daemon=True).start()
+    pollers = [thread for thread in threads if thread.name.startswith(POLLER)]
+    _join(pollers, began + POLLER_STOP_SECONDS)
+    others = [thread for thread in threads if thread not in pollers]
+    _join(others, began + POLLER_STOP_SECONDS + shared.settings.bridge.drain_timeout)
+    log.info("bridge.stopped", unfinished=[thread.name for thread in threads if thread.is_alive()])
+
+
+def _release(poller: Poller) -> None:
+    try:
+        poller.release()
+    except (EngineError, UnreachableError) as error:
+        log.info("poller.not_released", queue=poller.queue, reason=str(error))
+
+
+def _join(threads: Sequence[threading.Thread], deadline: float) -> None:
+    """Wait for all of them until the same moment."""
     for thread in threads:
-        limit = shared.settings.bridge.drain_timeout if thread.name == "callbacks" else POLLER_STOP_SECONDS
-        thread.join(limit)
+        thread.join(max(deadline - time.monotonic(), 0.0))
+
+
+def _depart(parts: Parts) -> None:
     try:
         parts.presence.depart()
     except LedgerUnreachableError as error:
         log.info("replica.not_released", reason=str(error))
-    log.info("bridge.stopped", unfinished=[thread.name for thread in threads if thread.is_alive()])
 
 
 def _greet(engine: HttpEngine) -> None:

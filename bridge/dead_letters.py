@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from bridge.deaths import CAUSE, cause_of, dispatch_in, outcome_of_death
-from bridge.link import close_link, open_link
+from bridge.link import open_link
 from bridge.moving import TIMES_PARKED, headers_kept, publish_again, take
 from bridge.parking import times_parked
 from bridge.reporter import Verdict
@@ -24,7 +24,7 @@ from procos import metrics
 from procos.domain.errors import DispatchError, NewerVersionError, ProcosError, UnreachableError
 from procos.domain.outcome import Failure
 from procos.logs import get_logger
-from procos.queues import DEAD_LETTERS, SHELF, Queue, dead
+from procos.queues import DEAD_LETTERS, SHELF, Queue, dead, hang_up
 
 if TYPE_CHECKING:
     import threading
@@ -93,7 +93,7 @@ class DeadLetters:
     def close(self) -> None:
         """Close the connection; the next turn opens another, and declares the queues again."""
         if self._connection is not None:
-            close_link(self._connection)
+            hang_up(self._connection)
             self._connection = self._channel = None
 
     def _patience_after_turn(self) -> float:

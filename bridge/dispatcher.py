@@ -1,12 +1,14 @@
 """From a fetched batch to messages on RabbitMQ: reserve in the ledger, publish, and give back what was refused.
 
 What the broker may or may not have is published again under the same Celery id until it is known; what cannot be
-dispatched at all (unknown topic, unreadable variable) is an incident at once.
+dispatched at all (unknown topic, unreadable variable) is an incident at once. What has waited for its turn for half of
+its lock, while the broker was away, is given back.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -31,7 +33,7 @@ from procos.ledger_keys import State
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import Reserved
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from procos.routes import Route
 
 REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+BEAT_SECONDS = 1.0
+LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 
 log = get_logger(__name__)
 
@@ -60,12 +64,15 @@ class Dispatcher:
         largest_input: int = LARGEST_TOGETHER,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
-        self._largest_input, self._stop, self._beat = largest_input, stop, beat
+        self._largest_input, self._stop, self._beat, self._clock = largest_input, stop, beat, clock
+        self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
-        self._in_hand: frozenset[ExternalTaskId] = frozenset()
+        self._in_hand: list[frozenset[ExternalTaskId]] = []
+        """What each thread is at, those that wait for their turn included."""
         self._doubtful: set[ExternalTaskId] = set()
         """Those of this turn that an earlier publication may have brought to the broker."""
 
@@ -73,23 +80,38 @@ class Dispatcher:
         """Bring every fetched external task to the broker, to the engine as an incident, or back.
 
         Raises:
-            LedgerUnreachableError: nothing was published; everything is unlocked.
+            LedgerUnreachableError: all that is not known to be with the broker is unlocked.
             PublishRefusedError: the broker has no place; what it refused is unlocked.
         """
-        with self._turn:
-            self._in_hand = frozenset(task.id for task in fetched)
-            self._doubtful.clear()
-            for task in fetched:
-                metrics.fetched(task.topic)
+        fetched_at, batch = self._clock(), frozenset(task.id for task in fetched)
+        for task in fetched:
+            metrics.fetched(task.topic)
+        self._in_hand.append(batch)
+        try:
+            while not self._turn.acquire(timeout=BEAT_SECONDS):
+                self._beat()
             try:
-                publications = [p for task in fetched if (p := self._prepared(task))]
-                self._publish(self._reserved(publications))
+                self._doubtful.clear()
+                fresh = self._fresh(fetched, self._clock() - fetched_at)
+                self._publish(self._reserved([p for task in fresh if (p := self._prepared(task))]))
             finally:
-                self._in_hand = frozenset()
+                self._turn.release()
+        finally:
+            self._in_hand.remove(batch)
 
     def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
         """Whether this external task is on its way to the broker right now."""
-        return external_task_id in self._in_hand
+        return any(external_task_id in batch for batch in tuple(self._in_hand))
+
+    def _fresh(self, fetched: Sequence[ExternalTask], waited: float) -> list[ExternalTask]:
+        """Return what has most of its lock left, and give back the rest; what has run out may be another's by now."""
+        shares = [(task, waited / self._locks.get(task.topic, self._lease).total_seconds()) for task in fetched]
+        if stale := [(task, share) for task, share in shares if share > LARGEST_SHARE]:
+            log.warning("dispatcher.waited_too_long", count=len(stale), seconds=round(waited), queue=self._queue)
+        for task, _ in stale:
+            metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+        self._unlock(task.id for task, share in stale if share < 1)
+        return [task for task, share in shares if share <= LARGEST_SHARE]
 
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
@@ -115,7 +137,7 @@ class Dispatcher:
         except LedgerUnreachableError:
             for ref in refs:
                 metrics.dropped(ref.topic, metrics.Drop.UNRESERVED)
-            self._unlock(refs)
+            self._unlock(ref.external_task_id for ref in refs)
             raise
         chosen = []
         for publication, answer in zip(publications, reserved, strict=True):
@@ -136,22 +158,29 @@ class Dispatcher:
         waits = iter(REPUBLISH_SECONDS)
         refused: list[Publication] = []
         while publications:
-            self._beat()
-            with metrics.publishing(self._queue):
-                receipts = self._publisher.publish(publications)
-            for publication, receipt in zip(publications, receipts, strict=True):
-                metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
-            by_receipt = _grouped(publications, receipts)
-            self._note_published(by_receipt[Receipt.CONFIRMED])
+            by_receipt = self._sent(publications)
             refused += by_receipt[Receipt.REFUSED]
             publications = by_receipt[Receipt.UNKNOWN]
-            self._doubtful.update(p.dispatch.ref.external_task_id for p in publications)
+            self._doubtful.update(_ids(publications))
+            try:
+                self._note_published(by_receipt[Receipt.CONFIRMED])
+            except LedgerUnreachableError:
+                self._unlock(_ids([*publications, *refused]))  # still reserved, as below
+                raise
             if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
                 # Still reserved, so that whoever fetches them publishes them under the same Celery ids.
                 log.warning("dispatcher.stopped_unpublished", count=len(publications), queue=self._queue)
-                self._unlock([p.dispatch.ref for p in publications])
+                self._unlock(_ids(publications))
                 break
         self._give_back(refused)
+
+    def _sent(self, publications: Sequence[Publication]) -> Mapping[Receipt, list[Publication]]:
+        self._beat()
+        with metrics.publishing(self._queue):
+            receipts = self._publisher.publish(publications)
+        for publication, receipt in zip(publications, receipts, strict=True):
+            metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
+        return _grouped(publications, receipts)
 
     def _note_published(self, publications: Sequence[Publication]) -> None:
         if not publications:
@@ -174,23 +203,25 @@ class Dispatcher:
             PublishRefusedError: there was something, so that the poller pauses.
         """
         refs = [publication.dispatch.ref for publication in publications]
-        for ref in refs:
-            if ref.external_task_id in self._doubtful:
-                continue
-            if self._ledger.forget(ref.external_task_id, ref.token, self._queue):
-                metrics.dropped(ref.topic, metrics.Drop.GIVEN_BACK)
-        self._unlock(refs)
+        try:
+            for ref in (ref for ref in refs if ref.external_task_id not in self._doubtful):
+                if self._ledger.forget(ref.external_task_id, ref.token, self._queue):
+                    metrics.dropped(ref.topic, metrics.Drop.GIVEN_BACK)
+        finally:
+            self._unlock(_ids(publications))
         if refs:
             raise PublishRefusedError(self._queue, len(refs))
 
-    def _unlock(self, refs: Sequence[DispatchRef]) -> None:
-        for ref in refs:
+    def _unlock(self, external_task_ids: Iterable[ExternalTaskId]) -> None:
+        for external_task_id in external_task_ids:
+            self._beat()
             try:
-                self._engine.unlock(ref.external_task_id)
+                self._engine.unlock(external_task_id)
             except (EngineError, UnreachableError) as error:
-                log.warning("external_task.unlock_failed", external_task_id=ref.external_task_id, reason=str(error))
+                log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
 
     def _refuse(self, task: ExternalTask, error: ProcosError) -> None:
+        self._beat()
         log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))
         holder = task.lease.holder if task.lease else ""
         try:
@@ -255,6 +286,10 @@ def _retry_config(task: ExternalTask) -> str | None:
                 task.process_definition_key, f"{RETRY_CONFIG} {error}", element=task.activity_id
             ) from error
     return text
+
+
+def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:
+    return [publication.dispatch.ref.external_task_id for publication in publications]
 
 
 def _grouped(publications: Sequence[Publication], receipts: Sequence[Receipt]) -> Mapping[Receipt, list[Publication]]:

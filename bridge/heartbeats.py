@@ -1,20 +1,34 @@
 """How the bridge's loops tell that they turn, and who of them has not for too long.
 
-Each thread beats under its own name, at every turn and in every wait that repeats itself. A loop that waits for a
-service beats on, so that only a thread that hangs or has died is late: restarting the bridge mends nothing else.
+Each thread beats under its own name: at every turn, in every wait that repeats itself, and between the calls of a turn
+that makes many. Between two beats lie a few calls at most, each with a time limit of its own, so a loop is late only
+if it is silent for longer than these together: its thread hangs or has died, and restarting the bridge helps.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from procos import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import timedelta
+
+    from procos.settings import Settings
+
+CALLS = 4
+"""Of each service, between two beats."""
+SLACK = timedelta(seconds=60)
+"""For the pause between two turns, and for a machine that is busy."""
+
+
+def longest_silence(settings: Settings, *, polls: bool) -> timedelta:
+    """Return how long a loop may go without a beat while all its calls last as long as they may."""
+    call = settings.engine.timeout + settings.redis.timeout + settings.broker.confirm_timeout
+    return SLACK + timedelta(seconds=CALLS * call + (settings.bridge.poll_timeout if polls else 0))
 
 
 class Heartbeats:

@@ -1,16 +1,19 @@
 """Keeps the engine from giving out again what is in flight: extends every lease at half-time, queue wait included.
 
 A lease that ran out (the engine was down, or this bridge) is taken again only if the engine still names the same
-holder; steps that back off or are being reported are left alone, since a lock would cut the engine's retry timer.
+holder; steps that back off or are being reported are left alone, since a lock would cut the engine's retry timer. So
+each entry is read again right before its call: only a failure that is reported during that one call can meet it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from procos import metrics
 from procos.domain.errors import EngineError, EngineRejectedError, LeaseLostError, TaskGoneError
+from procos.ledger_keys import State
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bridge.ledger import Ledger
-    from bridge.ledger_values import HeldLease
+    from bridge.ledger_values import HeldLease, Known
     from procos.engine.protocol import Engine
 
 TURN_SECONDS = 1.0
@@ -43,13 +46,12 @@ class LeaseKeeper:
         self._lock_duration, self._beat = lock_duration, beat
 
     def turn(self, stop: threading.Event) -> None:
-        """Extend everything that is due now."""
+        """Extend what is due now, one batch of each queue; what is left is due in the next turn."""
         for queue in self._queues:
-            due = self._ledger.claim_due_leases(queue, BATCH)
-            while due and not stop.is_set():
-                for lease in due:
-                    self._keep(lease, queue)
-                due = self._ledger.claim_due_leases(queue, BATCH) if len(due) == BATCH else []
+            for lease in self._ledger.claim_due_leases(queue, BATCH):
+                if stop.is_set():
+                    return
+                self._keep(lease, queue)
 
     def _keep(self, lease: HeldLease, queue: str) -> None:
         self._beat()
@@ -57,7 +59,7 @@ class LeaseKeeper:
             self._ledger.drop_lease(lease.external_task_id, queue)
             return
         try:
-            self._look_after(lease)
+            is_kept = self._look_after(self._timed(lease))
         except TaskGoneError:
             log.debug("lease.step_gone", external_task_id=lease.external_task_id)  # the watcher sees to it
             metrics.extended(metrics.Extension.GONE)
@@ -65,24 +67,42 @@ class LeaseKeeper:
             log.warning("lease.not_extended", external_task_id=lease.external_task_id, reason=str(error))
             metrics.extended(metrics.Extension.REFUSED)
         else:
-            self._ledger.mark_extended(lease, queue)
+            if is_kept:
+                self._ledger.mark_extended(self._timed(lease), queue)
 
-    def _look_after(self, lease: HeldLease) -> None:
+    def _timed(self, lease: HeldLease) -> HeldLease:
+        """Return the lease with a duration: what a worker's sign of life has written anew knows none."""
+        return replace(lease, milliseconds=lease.milliseconds or round(self._lock_duration.total_seconds() * 1000))
+
+    def _look_after(self, lease: HeldLease) -> bool:
         """Extend a published dispatch; one that is only reserved must run out, but its step may be gone."""
-        if lease.extendable:
-            self._extend(lease)
-        else:
+        if not lease.extendable:
             self._engine.find(lease.external_task_id)
+            return True
+        if not self._is_under_way(lease):
+            return False
+        self._extend(lease)
+        if (entry := self._entry_of(lease)) and entry.state is State.BACKING_OFF:
+            # Its failure was reported during that call: the next try comes when this lease runs out.
+            log.warning("lease.retry_moved", external_task_id=lease.external_task_id)
+        return True
+
+    def _is_under_way(self, lease: HeldLease) -> bool:
+        """Whether the dispatch is, at this moment, the one that was claimed, and neither failed nor reported."""
+        entry = self._entry_of(lease)
+        return entry is not None and entry.token == lease.token and entry.state in {State.PUBLISHED, State.STARTED}
+
+    def _entry_of(self, lease: HeldLease) -> Known | None:
+        return self._ledger.known([lease.external_task_id]).get(lease.external_task_id)
 
     def _extend(self, lease: HeldLease) -> None:
-        # What a worker's sign of life has written anew knows no duration.
-        duration = timedelta(milliseconds=lease.milliseconds) or self._lock_duration
+        duration = timedelta(milliseconds=lease.milliseconds)
         try:
             self._engine.extend(lease.external_task_id, lease.holder, duration)
             metrics.extended(metrics.Extension.EXTENDED)
         except (LeaseLostError, EngineRejectedError):
             task = self._engine.find(lease.external_task_id)
-            if task.lease is None or task.lease.holder != lease.holder:
+            if task.lease is None or task.lease.holder != lease.holder or not self._is_under_way(lease):
                 raise
             self._engine.lock(lease.external_task_id, lease.holder, duration)
             log.warning("lease.taken_again", external_task_id=lease.external_task_id)

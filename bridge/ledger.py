@@ -72,7 +72,7 @@ class Ledger(Store):
                     args=[
                         ref.external_task_id, ref.token, ref.holder, milliseconds,
                         ref.topic, queue, ref.process_instance_id, ref.activity_id, _retries(ref.retries),
-                        JUST_ENDED_MILLISECONDS,
+                        JUST_ENDED_MILLISECONDS, ref.retry_config or "",
                     ],
                     client=pipeline,
                 )  # fmt: skip
@@ -132,7 +132,13 @@ class Ledger(Store):
             return int(
                 self._lose(
                     keys=[keys.entry(task_id), keys.leases(entry.queue)],
-                    args=[task_id, entry.ref.token, entry.state, "" if entry.seen_at is None else entry.seen_at],
+                    args=[
+                        task_id,
+                        entry.ref.token,
+                        entry.state,
+                        "" if entry.seen_at is None else entry.seen_at,
+                        keys.STEPS_KEPT_SECONDS,
+                    ],
                 )
             )
 
@@ -140,7 +146,7 @@ class Ledger(Store):
         """Decide whether a failure or postponement of this dispatch counts, and stop extending its lease if so."""
         with self._reachable():
             claim, milliseconds, worker = self._claim_report(
-                keys=[keys.entry(ref.external_task_id), keys.leases(queue)],
+                keys=[keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id)],
                 args=[ref.external_task_id, ref.token, keys.STEPS_KEPT_SECONDS],
             )
         return Claimed(claim=ReportClaim(claim), age=timedelta(milliseconds=int(milliseconds)), worker=worker)
@@ -167,11 +173,11 @@ class Ledger(Store):
             age = int(self._close(
                 keys=[
                     keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
-                    keys.steps(ref.process_instance_id),
+                    keys.steps(ref.process_instance_id), keys.RESULT_PREFIX + ref.celery_id,
                 ],
                 args=[
                     ref.external_task_id, outcome, keys.STEPS_KEPT_SECONDS, ref.activity_id, ref.topic, queue,
-                    keys.MOST_STEPS,
+                    keys.MOST_STEPS, ref.token, keys.RESULTS_KEPT_SECONDS,
                 ],
             ))  # fmt: skip
         return None if age < 0 else timedelta(milliseconds=age)
@@ -198,11 +204,13 @@ class Ledger(Store):
         """Return those of the ids that have an entry, in whatever state."""
         with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
             for task_id in ids:
-                pipeline.hmget(keys.entry(task_id), "state", "due_at")
+                pipeline.hmget(keys.entry(task_id), "state", "token", "due_at")
             rows = pipeline.execute()
         return {
-            task_id: Known(state=keys.State(state), due_at=int(due_at) if due_at else None)
-            for task_id, (state, due_at) in zip(ids, rows, strict=True)
+            task_id: Known(
+                state=keys.State(state), token=Token(int(token or 0)), due_at=int(due_at) if due_at else None
+            )
+            for task_id, (state, token, due_at) in zip(ids, rows, strict=True)
             if state
         }
 

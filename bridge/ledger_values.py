@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENTRY_FIELDS = (
     "state", "token", "holder", "lease_ms", "topic", "instance", "activity", "retries",
-    "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses", "starts",
+    "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses", "starts", "retry_config",
 )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ class Known:
     """An entry in whatever state; `due_at` is when a step that backs off is offered again, in milliseconds."""
 
     state: keys.State
+    token: Token
     due_at: int | None = None
 
 
@@ -103,6 +104,8 @@ class InFlight:
     """How often this try was given up for lost before."""
     starts: int = 0
     """How often it was started, those before a loss included."""
+    lease: timedelta = timedelta(0)
+    """How long its lock is; 0 where that is not known."""
 
     @property
     def is_rebuilt(self) -> bool:
@@ -138,6 +141,7 @@ def in_flight(external_task_id: str, queue: str, fields: Mapping[str, str | None
             process_instance_id=ProcessInstanceId(fields.get("instance") or ""),
             activity_id=fields.get("activity") or "",
             retries=int(retries) if retries else None,
+            retry_config=fields.get("retry_config") or None,
         ),
         state=keys.State(fields.get("state") or keys.State.RESERVED),
         queue=queue,
@@ -149,6 +153,7 @@ def in_flight(external_task_id: str, queue: str, fields: Mapping[str, str | None
         worker=fields.get("worker") or "",
         losses=_number(fields.get("losses")) or 0,
         starts=_number(fields.get("starts")) or 0,
+        lease=timedelta(milliseconds=_number(fields.get("lease_ms")) or 0),
     )
 
 

@@ -58,9 +58,10 @@ class Orphans:
         *,
         has_in_hand: Callable[[ExternalTaskId], bool],
         lock_duration: timedelta,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._ledger, self._registry, self._holders = engine, ledger, registry, holders
-        self._has_in_hand, self._lock_duration = has_in_hand, lock_duration
+        self._has_in_hand, self._lock_duration, self._beat = has_in_hand, lock_duration, beat
         self._must_recover = False
         self._seen: frozenset[tuple[ExternalTaskId, Token | None]] = frozenset()
         self._left_alone: frozenset[tuple[ExternalTaskId, Token | None]] = frozenset()
@@ -75,7 +76,7 @@ class Orphans:
             self._must_recover = False
         else:
             ours = [entry for entry in self._reserved() if entry.ref.holder in set(self._holders)]
-            self._release([task for holder in self._holders for task in self._orphans_of(holder)], ours)
+            self._release(self._own_orphans(), ours)
 
     def recover(self) -> None:
         """Write anew the entries of what is under way, after Redis has lost them.
@@ -94,16 +95,28 @@ class Orphans:
 
     def turn(self) -> None:
         """Release what was there in the turn before this one too."""
-        orphans = [task for holder in self._holders for task in self._orphans_of(holder)]
-        for holder in self._holders_of_the_dead():
-            orphans += self._orphans_of(holder)
+        orphans = [*self._own_orphans(), *self._orphans_of_the_dead()]
         known_before = [task for task in orphans if _key(task) in self._seen]
         self._seen = frozenset(_key(task) for task in orphans)
         self._release(known_before, [entry for entry in self._reserved() if self._is_abandoned(entry)])
 
-    def _orphans_of(self, holder: str) -> list[ExternalTask]:
+    def _own_orphans(self) -> list[ExternalTask]:
+        return [task for holder in self._holders for task in self._orphans_among(self._engine.held_by(holder))]
+
+    def _orphans_of_the_dead(self) -> list[ExternalTask]:
+        """List those of bridges that are gone; a worker id that holds nothing more is forgotten."""
+        orphans = []
+        for holder in self._holders_of_the_dead():
+            self._beat()
+            if held := self._engine.held_by(holder):
+                orphans += self._orphans_among(held)
+            else:
+                self._registry.forget_holder(holder)
+        return orphans
+
+    def _orphans_among(self, held: Sequence[ExternalTask]) -> list[ExternalTask]:
         # Without retries left it is an incident, which waits for a person.
-        held = [task for task in self._engine.held_by(holder) if task.retries != 0]
+        held = [task for task in held if task.retries != 0]
         known = self._ledger.known([task.id for task in held])
         return [task for task in held if self._is_orphan(task, known) and _key(task) not in self._left_alone]
 
@@ -136,6 +149,7 @@ class Orphans:
     def _release(self, orphans: Sequence[ExternalTask], reserved: Sequence[InFlight]) -> None:
         """Have the engine offer them again; what is reserved is then published under the Celery id it has."""
         for task_id in {*(task.id for task in orphans), *(entry.ref.external_task_id for entry in reserved)}:
+            self._beat()
             log.info("orphan.released", external_task_id=task_id)
             try:
                 self._engine.unlock(task_id)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bridge.link import close_link, open_link
+from bridge.link import open_link
 from bridge.moving import TIMES_PARKED, headers_kept, publish_again
 from bridge.shelf import REASON, shelf_headers, written
 from procos import metrics
 from procos.logs import get_logger
-from procos.queues import DEAD_LETTERS, EXCHANGE, PARKED, SHELF, Queue
+from procos.queues import DEAD_LETTERS, EXCHANGE, PARKED, SHELF, Queue, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,7 +61,7 @@ class Parking:
     def close(self) -> None:
         """Close the connection; the next message opens another, and declares the queues again."""
         if self._connection is not None:
-            close_link(self._connection)
+            hang_up(self._connection)
             self._connection = self._channel = None
 
     def _move(self, message: Any, exchange: kombu.Exchange, target: str, headers: Mapping[str, object]) -> bool:

@@ -134,8 +134,8 @@ class Poller:
 class Retries:
     """Fetches for every queue when a retry falls due, since the engine does not wake a parked poll for it."""
 
-    def __init__(self, ledger: Ledger, pollers: Sequence[Poller]) -> None:
-        self._ledger, self._pollers = ledger, pollers
+    def __init__(self, ledger: Ledger, pollers: Sequence[Poller], *, beat: Callable[[], None] = lambda: None) -> None:
+        self._ledger, self._pollers, self._beat = ledger, pollers, beat
 
     def turn(self, stop: threading.Event) -> None:
         """Wait for a retry that falls due before the next turn, and fetch it."""
@@ -144,6 +144,7 @@ class Retries:
             return
         stop.wait(due_in + 0.005)
         for poller in self._pollers:
+            self._beat()
             try:
                 poller.fetch_now()
             except PublishRefusedError as error:  # about this queue alone; the others' retries are due too

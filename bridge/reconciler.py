@@ -9,11 +9,13 @@ started later finds that another counts.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bridge.outcomes import stored_outcome
-from procos.domain.errors import EngineBusyError, ProcosError, TaskGoneError, UnreachableError
+from procos.domain.errors import EngineBusyError, EngineMisconfiguredError, TaskGoneError, UnreachableError
 from procos.domain.outcome import Failure
 from procos.logs import get_logger
 from procos.queues import PARKED, Queue
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from bridge.ledger import Ledger
     from bridge.ledger_values import InFlight
     from bridge.reporter import Reporter
+    from procos.domain.dispatch import DispatchRef
     from procos.domain.external_task import ExternalTaskId, Topic
     from procos.domain.outcome import Outcome
     from procos.engine.protocol import Engine
@@ -36,6 +39,8 @@ CALLBACK_PATIENCE = timedelta(seconds=10)
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 """What Celery stores for a task that will not go on."""
 MOST_LOSSES = 3
+PAUSES = (timedelta(seconds=5), timedelta(seconds=15), timedelta(seconds=60))
+"""Between tries to report an outcome that the engine does not take."""
 
 log = get_logger(__name__)
 
@@ -61,16 +66,18 @@ class Reconciler:
         self._lost_after, self._largest_age, self._beat = lost_after, largest_age, beat
         self._overdue: frozenset[str] = frozenset()
         self._missed: Mapping[ExternalTaskId, int] = {}
+        self._tries: dict[str, _Tries] = {}
 
     def turn(self) -> None:
         """Look into everything that was silent for long, or is too old."""
         patience = min(CALLBACK_PATIENCE, self._lost_after)
         entries = [entry for queue in self._queues for entry in self._ledger.list_in_flight(queue)]
         silent = [entry for entry in entries if entry.silence >= patience or self._is_too_old(entry)]
+        self._tries = {e.ref.celery_id: t for e in silent if (t := self._tries.get(e.ref.celery_id))}
         rest = self._without_result(silent)
         for entry in rest:
             if self._is_too_old(entry):
-                self._report(entry, _too_old(entry), why="too_old")
+                self._report(entry, partial(_too_old, entry), why="too_old")
         self._give_up([entry for entry in rest if entry.silence >= self._lost_after and not self._is_too_old(entry)])
 
     def _without_result(self, entries: Sequence[InFlight]) -> list[InFlight]:
@@ -81,7 +88,7 @@ class Reconciler:
         there = self._engine.which_exist([entry.ref.external_task_id for entry, _ in found]) if found else frozenset()
         for entry, meta in found:
             if entry.ref.celery_id in overdue and entry.ref.external_task_id in there:
-                self._report(entry, stored_outcome(meta), why="callback_missing")
+                self._report(entry, partial(stored_outcome, meta), why="callback_missing")
         self._overdue = frozenset(entry.ref.celery_id for entry, _ in found)
         return [entry for entry, meta in zip(entries, metas, strict=True) if not meta or not _is_final(meta)]
 
@@ -91,59 +98,77 @@ class Reconciler:
 
     def _give_up(self, silent: Sequence[InFlight]) -> None:
         """Give up what is nowhere to be found, when it was so in the turn before too."""
+        missed_before, self._missed = self._missed, {}
         depths = self._depths() if silent else {}
-        missed = [entry for entry in silent if self._is_nowhere(entry, depths)]
+        overtaken_at = {queue: self._ledger.overtaken_at(queue) for queue in {entry.queue for entry in silent}}
+        missed = [entry for entry in silent if self._is_nowhere(entry, depths, overtaken_at[entry.queue])]
         for entry in missed:
-            if self._missed.get(entry.ref.external_task_id) == entry.last_sign:
-                try:
-                    self._lose(entry)
-                except TaskGoneError as error:  # the watcher sees to it; the others are to be looked into all the same
-                    log.info("dispatch.gone", external_task_id=entry.ref.external_task_id, reason=str(error))
+            if missed_before.get(entry.ref.external_task_id) == entry.last_sign:
+                self._lose(entry)
         self._missed = {entry.ref.external_task_id: entry.last_sign for entry in missed}
 
-    def _is_nowhere(self, entry: InFlight, depths: Mapping[str, QueueDepth]) -> bool:
+    def _is_nowhere(self, entry: InFlight, depths: Mapping[str, QueueDepth], overtaken_at: int) -> bool:
         """Whether no queue can hold the dispatch or its result."""
         if depths[Queue.CALLBACKS].ready:
             return False
-        route = self._routes.get(entry.ref.topic)
-        is_stored = route is not None and route.store_result and not entry.is_rebuilt
-        if depths[PARKED].ready and not is_stored:
+        if depths[PARKED].ready and entry.is_rebuilt:  # its stored result cannot be looked for
             return False
         # Queues are first in, first out: what was published long after it has been started already.
-        was_overtaken = self._ledger.overtaken_at(entry.queue) > entry.last_sign + _milliseconds(self._lost_after)
+        was_overtaken = overtaken_at > entry.last_sign + _milliseconds(self._lost_after)
         return not depths[entry.queue].ready or was_overtaken
 
     def _lose(self, entry: InFlight) -> None:
+        """Have a dispatch made anew, or end it in an incident; not while the engine is away, when results wait."""
         ref = entry.ref
-        self._engine.find(ref.external_task_id)  # while the engine is away, results wait, and nothing is lost
-        if entry.losses + 1 >= MOST_LOSSES or not self._may_start_again(entry):
-            self._report(entry, _lost(entry), why="lost")
-        elif losses := self._ledger.lose(entry):
-            log.warning(
-                "dispatch.lost",
-                external_task_id=ref.external_task_id,
-                topic=ref.topic,
-                state=entry.state.value,
-                worker=entry.worker,
-                losses=losses,
-            )
-            self._engine.unlock(ref.external_task_id)
+        self._beat()
+        try:
+            if self._engine.find(ref.external_task_id).suspended:
+                return
+            if entry.losses + 1 >= MOST_LOSSES or not self._may_start_again(entry):
+                self._report(entry, partial(_lost, entry), why="lost")
+            elif losses := self._ledger.lose(entry):
+                log.warning("dispatch.lost", losses=losses, state=entry.state.value, worker=entry.worker, **_named(ref))
+                self._engine.unlock(ref.external_task_id)
+        except TaskGoneError:  # the watcher sees to it
+            log.info("dispatch.gone", **_named(ref))
 
     def _may_start_again(self, entry: InFlight) -> bool:
         route = self._routes.get(entry.ref.topic)
         return entry.starts < (route.max_starts if route else MOST_LOSSES)
 
-    def _report(self, entry: InFlight, outcome: Outcome, *, why: str) -> None:
+    def _report(self, entry: InFlight, outcome: Callable[[], Outcome], *, why: str) -> None:
+        """Report one outcome; an error about this step alone costs it patience, and the others nothing."""
         ref = entry.ref
+        tries = self._tries.setdefault(ref.celery_id, _Tries())
+        if entry.now < tries.not_before:
+            return
         self._beat()
         try:
-            self._reporter.report(ref, outcome)
-        except (UnreachableError, EngineBusyError):
+            self._reporter.report(ref, outcome(), tries=tries.made + 1)
+        except (UnreachableError, EngineBusyError, EngineMisconfiguredError):
             raise
-        except ProcosError as error:  # about this step alone; the next turn tries again
-            log.warning("dispatch.not_reconciled", external_task_id=ref.external_task_id, reason=str(error))
+        except Exception as error:  # noqa: BLE001  # whatever it is: one bad entry must not stop the others
+            self._tries[ref.celery_id] = tries.after(entry.now)
+            log.warning("dispatch.not_reconciled", reason=str(error) or type(error).__name__, **_named(ref))
         else:
-            log.warning("dispatch.reconciled", external_task_id=ref.external_task_id, topic=ref.topic, why=why)
+            log.warning("dispatch.reconciled", why=why, **_named(ref))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tries:
+    """How often an outcome was reported in vain, and when, by Redis's clock, it may be tried again."""
+
+    made: int = 0
+    not_before: int = 0
+
+    def after(self, now: int) -> _Tries:
+        """Return the same with one more."""
+        pause = PAUSES[min(self.made, len(PAUSES) - 1)]
+        return _Tries(made=self.made + 1, not_before=now + _milliseconds(pause))
+
+
+def _named(ref: DispatchRef) -> dict[str, str]:
+    return {"external_task_id": ref.external_task_id, "topic": ref.topic}
 
 
 def _is_final(meta: Mapping[str, Any]) -> bool:

@@ -29,8 +29,10 @@ class Registry(Store):
         super().__init__(settings)
         self.boot_id = f"{uuid.uuid4()} (pid {os.getpid()} on {socket.gethostname()})"
         self._hold = self._redis.register_script(scripts.HOLD)
-        self._epoch: str | None = None
         self._let_go = self._redis.register_script(scripts.LET_GO)
+        self._begin = self._redis.register_script(scripts.EPOCH)
+        self._epoch: str | None = None
+        self._proposed = str(uuid.uuid4())
 
     def hold_replica(self, replica_id: str) -> str | None:
         """Take or renew the lease on a replica id; returns which other bridge has it, if one has."""
@@ -55,6 +57,11 @@ class Registry(Store):
         with self._reachable():
             self._redis.sadd(keys.HOLDERS, holder)
 
+    def forget_holder(self, holder: str) -> None:
+        """Forget a worker id of a bridge that is gone; one that comes back registers it again."""
+        with self._reachable():
+            self._redis.srem(keys.HOLDERS, holder)
+
     def holders(self) -> frozenset[str]:
         """Return every worker id of ours that was ever registered."""
         with self._reachable():
@@ -68,12 +75,16 @@ class Registry(Store):
     def begin_epoch(self) -> bool:
         """Write the mark that a flush would take; returns whether it was missing, or is another than this bridge knew.
 
-        So each bridge learns of a flush, whichever of them writes the mark anew.
+        So each bridge learns of a flush, whichever of them writes the mark anew. What it would write stays the same
+        until Redis has answered: a mark that was written though the answer was lost is then known for its own.
         """
         with self._reachable():
-            was_missing = bool(self._redis.set(keys.EPOCH, str(uuid.uuid4()), nx=True))
-            before, self._epoch = self._epoch, str(self._redis.get(keys.EPOCH))
-        return was_missing or (before is not None and before != self._epoch)
+            epoch = str(self._begin(keys=[keys.EPOCH], args=[self._proposed]))
+        before, self._epoch = self._epoch, epoch
+        if epoch != self._proposed:
+            return before is not None and before != epoch
+        self._proposed = str(uuid.uuid4())
+        return True
 
     def _held_by(self, name: str, seconds: float) -> str | None:
         with self._reachable():

@@ -165,8 +165,8 @@ class Reporter:
         backed_off = self._ledger.back_off(ref, self._queue(ref), retry.delay, same_try=is_postponed)
         if backed_off.was_open:
             metrics.settled(ref.topic, verdict.value)
-        if backed_off.fetched_again:
-            self._engine.unlock(ref.external_task_id)
+        if backed_off.fetched_again:  # and so locked by a poller, which has cut the delay
+            self._fail(ref, retry, tries)
         return verdict
 
     def _incident(self, ref: DispatchRef, message: str, details: str, tries: int) -> Verdict:
@@ -252,6 +252,8 @@ class Reporter:
                 metrics.settled(ref.topic, verdict.value)
                 metrics.ended_after(ref.topic, age)
         except LedgerUnreachableError as error:
+            if verdict is Verdict.INCIDENT:  # the step stays, and an entry left open would swallow its next try
+                raise
             # The engine has the outcome; the entry goes when the watcher finds the step gone.
             log.warning("outcome.not_closed", external_task_id=ref.external_task_id, reason=str(error))
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.link import close_link
 from procos.logs import get_logger
-from procos.queues import connect
+from procos.queues import connect, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +33,6 @@ class CeleryRevoker:
             try:
                 self._app.control.revoke(list(celery_ids), connection=connection)
             finally:
-                close_link(connection)
+                hang_up(connection)
         except Exception as error:  # noqa: BLE001  # any transport's error: the mark in Redis does the same
             log.warning("revoke.not_sent", count=len(celery_ids), reason=str(error) or type(error).__name__)

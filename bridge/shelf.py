@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bridge.link import close_link, open_link
+from bridge.link import open_link
 from bridge.moving import OURS, headers_kept, headers_sent, publish_again, take
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import BrokerUnreachableError, ProcosError
-from procos.queues import EXCHANGE, SHELF, Queue, depth, errors_of
+from procos.queues import EXCHANGE, SHELF, Queue, depth, errors_of, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
@@ -134,7 +134,7 @@ class Shelf:
             raise BrokerUnreachableError(address, str(error) or type(error).__name__) from error
         finally:
             # What was looked at and not acknowledged returns to the queue with this.
-            close_link(connection)
+            hang_up(connection)
 
 
 def shelf_headers(

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bridge.link import socket_of
+from procos.queues import socket_of
 
 if TYPE_CHECKING:
     import kombu

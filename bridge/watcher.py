@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procos import metrics
-from procos.domain.errors import TaskGoneError
+from procos.domain.errors import EngineBusyError, EngineError, TaskGoneError
 from procos.ledger_keys import State
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import timedelta
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import InFlight
@@ -39,8 +40,18 @@ class Revoker(Protocol):
 class Watcher:
     """Looks for cancelled steps; belongs to one thread."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, revoker: Revoker, queues: Iterable[str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        revoker: Revoker,
+        queues: Iterable[str],
+        *,
+        lock_duration: timedelta,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine, self._ledger, self._revoker, self._queues = engine, ledger, revoker, tuple(queues)
+        self._lock_duration, self._beat = lock_duration, beat
         self._turns = 0
         self._suspects: frozenset[ExternalTaskId] = frozenset()
 
@@ -64,11 +75,16 @@ class Watcher:
         return [entry for entry in entries if entry.ref.external_task_id not in there]
 
     def _is_gone(self, entry: InFlight) -> bool:
-        """Ask for the step itself: a list may leave out what its reader is not allowed to see."""
+        """Make sure by a command: every question leaves out what its asker may not see, as if it were not there."""
+        self._beat()
         try:
-            self._engine.find(entry.ref.external_task_id)
+            self._engine.extend(entry.ref.external_task_id, entry.ref.holder, entry.lease or self._lock_duration)
         except TaskGoneError:
             return True
+        except EngineBusyError:
+            raise
+        except EngineError:  # refused, so it is there
+            return False
         return False
 
     def _cancel(self, entries: Sequence[InFlight]) -> None:

@@ -107,7 +107,9 @@ def _jobs(
     keeper = lease_keeper.LeaseKeeper(
         engine, ledger, by_queue(), lock_duration=timedelta(seconds=bridge.lock_duration), beat=beat
     )
-    watching = watcher.Watcher(engine, ledger, revoker, by_queue())
+    watching = watcher.Watcher(
+        engine, ledger, revoker, by_queue(), lock_duration=timedelta(seconds=bridge.lock_duration), beat=beat
+    )
     reconciling = reconciler.Reconciler(
         engine,
         ledger,
@@ -130,7 +132,7 @@ def _jobs(
 def _fetching_jobs(
     shared: Shared, finder: orphans.Orphans, pollers: Sequence[poller.Poller], dispatcher: Dispatcher
 ) -> tuple[Periodic, ...]:
-    retries = poller.Retries(shared.ledger, pollers)
+    retries = poller.Retries(shared.ledger, pollers, beat=shared.heartbeats.beat)
     jobs = [
         Periodic(name="retries", turn=partial(retries.turn, shared.stop), seconds=poller.RETRY_CHECK_SECONDS),
         Periodic(name="orphans", turn=finder.turn, seconds=orphans.TURN_SECONDS),
@@ -165,6 +167,7 @@ def _orphans(shared: Shared, dispatchers: Mapping[str, Dispatcher]) -> orphans.O
         holders(shared),
         has_in_hand=has_in_hand,
         lock_duration=timedelta(seconds=shared.settings.bridge.lock_duration),
+        beat=shared.heartbeats.beat,
     )
 
 

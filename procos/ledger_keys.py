@@ -30,6 +30,8 @@ RESULT_PREFIX = "celery-task-meta-"
 STEPS_KEPT_SECONDS = 7 * 24 * 3600
 MOST_STEPS = 1000
 """Steps kept of one process instance: what people look at, not an archive of one that loops for months."""
+RESULTS_KEPT_SECONDS = 3600
+"""How long the stored result of a step that has ended is kept: nothing but a late copy of its message asks for it."""
 CANCELLED_KEPT_SECONDS = 2 * 24 * 3600
 
 

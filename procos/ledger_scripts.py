@@ -15,7 +15,7 @@ RESERVE = (
     NOW
     + """
 -- KEYS entry, leases, retries_due, cancelled, steps
--- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms
+-- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms, retry_config
 -- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
 -- Returns what was found, the token that counts, and the state of a dispatch that had not ended and was replaced.
 local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses', 'starts')
@@ -42,7 +42,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'reserved', 'token', ARGV[2], 'holder', ARGV[3], 'lease_ms', ARGV[4],
   'topic', ARGV[5], 'queue', ARGV[6], 'instance', ARGV[7], 'activity', ARGV[8], 'retries', ARGV[9],
   'first_at', first_at, 'losses', same_try and found[5] or 0, 'reserved_at', now,
-  'starts', same_try and state == 'lost' and found[6] or 0)
+  'starts', same_try and state == 'lost' and found[6] or 0, 'retry_config', ARGV[11])
 return {'new', ARGV[2], state and state ~= 'backing_off' and state or ''}
 """
 )
@@ -78,10 +78,17 @@ return 1
 CLAIM_REPORT = (
     NOW
     + """
--- KEYS entry, leases  ARGV id, token, kept_s
+-- KEYS entry, leases, steps  ARGV id, token, kept_s
 -- Returns what the claim amounts to, how long the try has lasted, and who ran it.
+-- A step that ended by a newer dispatch, in an incident, is not to be tried again for a failure that was on its way.
 local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'first_at', 'worker')
 local token, worker = found[1], found[4] or ''
+if not token then
+  local step = redis.call('HGET', KEYS[3], ARGV[1])
+  token = step and cjson.decode(step).token
+  if token and tonumber(token) > tonumber(ARGV[2]) then return {'superseded', 0, ''} end
+  token = nil
+end
 if token and tonumber(token) > tonumber(ARGV[2]) then return {'superseded', 0, worker} end
 if token == ARGV[2] and found[2] == 'backing_off' then return {'reported', 0, worker} end
 if token then
@@ -100,14 +107,16 @@ BACK_OFF = (
 -- A postponement goes on with the same try, whose age counts; a failure ends it.
 -- Returns whether a poller fetched the step again since the report was claimed (it took the dispatch for one under
 -- way), and whether the dispatch was open until now.
-local found = redis.call('HMGET', KEYS[1], 'token', 'state')
+-- When it is due is noted by the engine's clock: what that is ahead of ours is known from the fetch.
+local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'lease_ms', 'reserved_at')
 local token = found[1]
 if token and tonumber(token) > tonumber(ARGV[2]) then return {0, 0} end
+local ahead = token and tonumber(token) > 0 and found[3] and found[4] and token - found[3] - found[4] or 0
 local was_open = token and found[2] ~= 'backing_off'
 local fetched_again = redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'backing_off', 'token', ARGV[2])
 if ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'first_at') end
-redis.call('HSET', KEYS[1], 'due_at', now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'due_at', string.format('%d', now + tonumber(ARGV[3]) + ahead))
 redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3] / 1000) + tonumber(ARGV[4]))
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[1])
 return {fetched_again, was_open and 1 or 0}
@@ -117,7 +126,8 @@ return {fetched_again, was_open and 1 or 0}
 CLOSE = (
     NOW
     + """
--- KEYS entry, leases, retries_due, steps  ARGV id, outcome, kept_s, activity, topic, queue, most_steps
+-- KEYS entry, leases, retries_due, steps, result
+-- ARGV id, outcome, kept_s, activity, topic, queue, most_steps, token, result_kept_s
 -- Returns how long the try has lasted, or -1 when it was not open.
 local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at', 'starts', 'reserved_at', 'state',
   'first_at')
@@ -125,12 +135,16 @@ local existed = redis.call('DEL', KEYS[1])
 local age = existed == 1 and found[6] ~= 'backing_off' and now - (found[7] or now) or -1
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('EXPIRE', KEYS[5], ARGV[9])
 local is_full = redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[7])
-if is_full or (existed == 0 and redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1) then return age end
+local line = redis.call('HGET', KEYS[4], ARGV[1])
+-- What ended once has ended, but an incident may end otherwise after all.
+if is_full or (existed == 0 and line and cjson.decode(line).outcome ~= 'incident') then return age end
 redis.call('HSET', KEYS[4], ARGV[1], cjson.encode({outcome = ARGV[2], activity = ARGV[4], topic = ARGV[5],
   queue = ARGV[6], worker = found[1] or nil, published_at = tonumber(found[2] or 0),
   started_at = tonumber(found[3] or 0),
-  starts = tonumber(found[4] or 0), reserved_at = tonumber(found[5] or 0), ended_at = now}))
+  starts = tonumber(found[4] or 0), reserved_at = tonumber(found[5] or 0), ended_at = now,
+  token = tonumber(ARGV[8])}))
 redis.call('EXPIRE', KEYS[4], ARGV[3])
 return age
 """
@@ -156,11 +170,12 @@ return state and state ~= 'backing_off' and 1 or 0
 """
 
 LOSE = """
--- KEYS entry, leases  ARGV id, token, state, seen_at
+-- KEYS entry, leases  ARGV id, token, state, seen_at, kept_s
 -- Gives a dispatch up for lost unless it has shown itself since it was looked at; returns how often that was, or 0.
 local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'seen_at')
 if found[1] ~= ARGV[2] or found[2] ~= ARGV[3] or (found[3] or '') ~= ARGV[4] then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'lost')
+redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('HINCRBY', KEYS[1], 'losses', 1)
 """
@@ -209,6 +224,12 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 """
 
+EPOCH = """
+-- KEYS epoch  ARGV proposed; returns the one that counts
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+"""
+
 STARTED = (
     NOW
     + """
@@ -250,7 +271,8 @@ return {redis.call('HINCRBY', KEYS[1], 'starts', 1)}
 ALIVE = (
     NOW
     + """
--- KEYS entry, leases, steps, cancelled  ARGV id, token, worker, run, holder, topic, queue, instance, activity, retries
+-- KEYS entry, leases, steps, cancelled
+-- ARGV id, token, worker, run, holder, topic, queue, instance, activity, retries, retry_config
 -- Returns -1 when the step was cancelled, else 1. An entry that a flush has taken is written again, unless the step has
 -- ended: its outcome may be reported before its worker has let go of it.
 if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
@@ -260,11 +282,12 @@ if not token then
   if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 1 end
   redis.call('HSET', KEYS[1], 'holder', ARGV[5], 'lease_ms', 0, 'topic', ARGV[6], 'queue', ARGV[7],
     'instance', ARGV[8], 'activity', ARGV[9], 'retries', ARGV[10], 'first_at', now, 'losses', 0,
-    'reserved_at', now, 'published_at', now, 'starts', 1)
+    'reserved_at', now, 'published_at', now, 'starts', 1, 'retry_config', ARGV[11])
   redis.call('ZADD', KEYS[2], now, ARGV[1])
 elseif tonumber(token) > tonumber(ARGV[2]) or state == 'reporting' or state == 'backing_off' then
   return 1
 elseif state == 'lost' then
+  redis.call('PERSIST', KEYS[1])
   redis.call('ZADD', KEYS[2], now, ARGV[1])
 end
 redis.call('HSET', KEYS[1], 'state', 'started', 'token', ARGV[2], 'worker', ARGV[3], 'run', ARGV[4], 'seen_at', now)

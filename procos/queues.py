@@ -6,19 +6,23 @@
     <queue>.dead        dead letters on their way to the bridge, which makes incidents of them
     dead-letters        the shelf: what nobody could process, kept until a person acts
 
-Arguments never differ between parts, so no part can refuse another's declaration. Sources: RabbitMQ documentation,
-"Quorum Queues" (delivery limit, at-least-once dead lettering) and "Time-To-Live".
+Arguments never differ between parts, so no part can refuse another's declaration. The client library waits for the
+broker's answers without limit, and so for ever for one that is frozen: on what `connect` opens, every answer has its
+limit. Sources: RabbitMQ documentation, "Quorum Queues" (delivery limit, at-least-once dead lettering), "Time-To-Live".
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import kombu
+from kombu import compression
 from kombu.exceptions import OperationalError
 
+from procos.domain.addresses import without_secrets
 from procos.domain.errors import BrokerUnreachableError
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ DEAD_LETTERS = kombu.Exchange("procos.dead", type="direct", durable=True)
 DELIVERY_LIMIT = 5
 PARKING_MILLISECONDS = 15_000
 CONNECT_TIMEOUT = 5
+ANSWER_SECONDS = 10.0
+CLOSE_SECONDS = 1.0
 PRECONDITION_FAILED = 406
 UNLIMITED_SINCE = 4
 """The major version of RabbitMQ that limits deliveries of a quorum queue to 20 unless told otherwise."""
@@ -160,11 +166,11 @@ def _is_declared(connection: kombu.Connection, queue: kombu.Queue) -> bool:
     except connection.channel_errors as error:
         if getattr(error, "reply_code", None) != PRECONDITION_FAILED:
             raise
-        return False
+        is_declared = False
     else:
-        return True
-    finally:
-        channel.close()
+        is_declared = True
+    channel.close()  # not of a broker that does not answer, which would be waited for once more
+    return is_declared
 
 
 def depths(settings: BrokerSettings, names: Iterable[str]) -> Mapping[str, QueueDepth]:
@@ -173,28 +179,60 @@ def depths(settings: BrokerSettings, names: Iterable[str]) -> Mapping[str, Queue
     Raises:
         BrokerUnreachableError: the broker does not answer within a few seconds.
     """
-    with connect(settings) as connection:
+    connection = connect(settings)
+    try:
         return {name: depth(connection, name) for name in names}
+    except errors_of(connection) as error:
+        raise BrokerUnreachableError(without_secrets(settings.url), _reason(error)) from error
+    finally:
+        hang_up(connection)
 
 
 def connect(settings: BrokerSettings, *, confirm_publish: bool = False) -> kombu.Connection:
     """Open a connection of one's own to the broker; with `confirm_publish` each message waits for RabbitMQ's confirm.
 
+    No wait on it lasts for ever, and no compressed body is unpacked.
+
     Raises:
         BrokerUnreachableError: the broker does not answer within a few seconds, or refuses the credentials.
     """
+    refuse_compression()
     connection = kombu.Connection(
         settings.url,
         connect_timeout=CONNECT_TIMEOUT,
         heartbeat=0,
-        transport_options={"confirm_publish": True} if confirm_publish else {},
+        transport_options=_transport_options(settings, confirm_publish=confirm_publish),
     )
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
+        _limit_waits(connection, ANSWER_SECONDS)
     except errors_of(connection) as error:
         connection.release()
         raise BrokerUnreachableError(connection.as_uri(), _reason(error)) from error
     return connection
+
+
+def hang_up(connection: kombu.Connection) -> None:
+    """Say goodbye to the broker, and close the socket whether it answers or not; nothing is raised."""
+    with suppress(Exception):  # what is broken already may break in any way while it is closed
+        # In this order: asking a connection that was lost for its socket would open it again.
+        if connection.connected and socket_of(connection) is not None:
+            _limit_waits(connection, CLOSE_SECONDS)
+            amqp: Any = connection.connection
+            amqp.close()
+    with suppress(Exception):  # the same
+        connection.collect(socket_timeout=CLOSE_SECONDS)
+
+
+def socket_of(connection: kombu.Connection) -> Any:
+    """Return the socket of an AMQP connection; other transports have several, or none."""
+    return getattr(getattr(connection.connection, "transport", None), "sock", None)
+
+
+def refuse_compression() -> None:
+    """Make kombu refuse compressed bodies: nobody here sends any, and a small one can unpack to all memory."""
+    for content_type in compression.encoders():
+        compression.register(_refuse, _refuse, content_type)
 
 
 def errors_of(connection: kombu.Connection) -> tuple[type[BaseException], ...]:
@@ -208,10 +246,27 @@ def depth(connection: kombu.Connection, name: str) -> QueueDepth:
     try:
         answer = channel.queue_declare(queue=name, passive=True)
     except connection.channel_errors:
-        return QueueDepth(missing=True)
-    finally:
-        channel.close()
-    return QueueDepth(ready=answer.message_count, consumers=answer.consumer_count)
+        found = QueueDepth(missing=True)
+    else:
+        found = QueueDepth(ready=answer.message_count, consumers=answer.consumer_count)
+    channel.close()  # not of a broker that does not answer, which would be waited for once more
+    return found
+
+
+def _transport_options(settings: BrokerSettings, *, confirm_publish: bool) -> dict[str, object]:
+    if not settings.url.startswith("amqp"):
+        return {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_TIMEOUT}
+    return {"confirm_publish": True} if confirm_publish else {}
+
+
+def _limit_waits(connection: kombu.Connection, seconds: float) -> None:
+    file = socket_of(connection)
+    if file is not None:
+        file.settimeout(seconds)
+
+
+def _refuse(_: bytes) -> bytes:
+    raise ValueError("compressed bodies are not read")
 
 
 def _major_version(channel: Any) -> int:

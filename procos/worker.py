@@ -24,9 +24,9 @@ from celery.worker.consumer.connection import Connection
 from celery.worker.request import Request as CeleryRequest
 
 from procos.logs import get_logger
-from procos.queues import DEAD_LETTERS, dead, declare
+from procos.queues import DEAD_LETTERS, dead, declare, refuse_compression
 from procos.routes import by_queue
-from procos.worker_guard import flaw_of, named, refuse_compression
+from procos.worker_guard import flaw_of, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

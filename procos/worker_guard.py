@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from kombu import compression
 from kombu.exceptions import ContentDisallowed
 
 if TYPE_CHECKING:
@@ -38,16 +37,6 @@ def named(message: Any) -> dict[str, object]:
         "content_type": _short(message.content_type),
         "bytes": _size(message.body),
     }
-
-
-def refuse_compression() -> None:
-    """Make kombu refuse compressed bodies: nobody here sends any, and a small one can unpack to all memory."""
-    for content_type in compression.encoders():
-        compression.register(_refuse, _refuse, content_type)
-
-
-def _refuse(_: bytes) -> bytes:
-    raise ValueError("compressed bodies are not read")
 
 
 def _flaw_of_headers(headers: Any) -> str | None:

@@ -187,5 +187,5 @@ def _arguments(run: Run) -> Sequence[str | int]:
     retries = "" if ref.retries is None else ref.retries
     return (
         ref.external_task_id, ref.token, run.worker, run.id, ref.holder, ref.topic, run.queue,
-        ref.process_instance_id, ref.activity_id, retries,
+        ref.process_instance_id, ref.activity_id, retries, ref.retry_config or "",
     )  # fmt: skip

@@ -40,6 +40,7 @@ class Entry:
     published_at: int | None = None
     seen_at: int | None = None
     due_at: int | None = None
+    retry_config: str | None = None
 
     def is_of_another_run(self, run: str) -> bool:
         """Whether this dispatch was started by another run than this one."""
@@ -68,6 +69,7 @@ class WorkersSide:
         self.retries_due: dict[str, int] = {}
         self.closed: dict[str, str] = {}
         self.ended_at: dict[str, int] = {}
+        self.ended_tokens: dict[str, int] = {}
         self.cancelled: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
 
@@ -143,6 +145,7 @@ def described(ref: DispatchRef) -> dict[str, Any]:
     """Return the fields of an entry that say what it is about."""
     return {
         "topic": ref.topic, "instance": ref.process_instance_id, "activity": ref.activity_id, "retries": ref.retries,
+        "retry_config": ref.retry_config,
     }  # fmt: skip
 
 

@@ -118,7 +118,7 @@ class FakeLedger(WorkersSide, Ledger):
         self.ping()
         entry = self.entries.get(ref.external_task_id)
         worker = entry.worker if entry else ""
-        if entry and entry.token > ref.token:
+        if (entry.token if entry else self.ended_tokens.get(ref.external_task_id, 0)) > ref.token:
             return Claimed(claim=ReportClaim.SUPERSEDED, worker=worker)
         if entry and entry.token == ref.token and entry.state is State.BACKING_OFF:
             return Claimed(claim=ReportClaim.REPORTED, worker=worker)
@@ -141,9 +141,11 @@ class FakeLedger(WorkersSide, Ledger):
         self._drop(queue, ref.external_task_id)
         entry = self.entries.setdefault(ref.external_task_id, Entry(state=State.BACKING_OFF, token=ref.token))
         entry.state, entry.token = State.BACKING_OFF, ref.token
-        entry.due_at = self.clock.milliseconds() + milliseconds(delay)
+        ahead = entry.token - entry.lease_ms - entry.reserved_at if was_open and entry.token else 0
+        due_at = self.clock.milliseconds() + milliseconds(delay)
+        entry.due_at = due_at + ahead
         entry.first_at = entry.first_at if same_try else None
-        self.retries_due[ref.external_task_id] = entry.due_at
+        self.retries_due[ref.external_task_id] = due_at
         return BackedOff(fetched_again=fetched_again, was_open=was_open)
 
     def close(self, ref: DispatchRef, queue: str, outcome: str) -> timedelta | None:
@@ -152,10 +154,10 @@ class FakeLedger(WorkersSide, Ledger):
         entry = self.entries.pop(ref.external_task_id, None)
         self._drop(queue, ref.external_task_id)
         self.retries_due.pop(ref.external_task_id, None)
-        if entry or ref.external_task_id not in self.closed:
+        if entry or self.closed.get(ref.external_task_id, "incident") == "incident":
             self.closed[ref.external_task_id] = outcome
             self.ended_at[ref.external_task_id] = self.clock.milliseconds()
-            self.ended_at[ref.external_task_id] = self.clock.milliseconds()
+            self.ended_tokens[ref.external_task_id] = ref.token
         if entry is None or entry.state is State.BACKING_OFF:
             return None
         now = self.clock.milliseconds()
@@ -177,19 +179,22 @@ class FakeLedger(WorkersSide, Ledger):
             ref=DispatchRef(
                 external_task_id=ExternalTaskId(task_id), token=Token(entry.token), holder=entry.holder,
                 topic=Topic(entry.topic), process_instance_id=ProcessInstanceId(entry.instance),
-                activity_id=entry.activity, retries=entry.retries,
+                activity_id=entry.activity, retries=entry.retries, retry_config=entry.retry_config,
             ),
             state=entry.state, queue=queue, now=self.clock.milliseconds(),
             first_at=entry.reserved_at if entry.first_at is None else entry.first_at,
             reserved_at=entry.reserved_at, published_at=entry.published_at, seen_at=entry.seen_at, worker=entry.worker,
-            losses=entry.losses, starts=entry.starts,
+            losses=entry.losses, starts=entry.starts, lease=timedelta(milliseconds=entry.lease_ms),
         )  # fmt: skip
 
     def known(self, ids: Sequence[ExternalTaskId]) -> Mapping[ExternalTaskId, Known]:
         """Return those of the ids that have an entry, in whatever state."""
         self.ping()
         found = {task_id: self.entries[task_id] for task_id in ids if task_id in self.entries}
-        return {task_id: Known(state=entry.state, due_at=entry.due_at) for task_id, entry in found.items()}
+        return {
+            task_id: Known(state=entry.state, token=Token(entry.token), due_at=entry.due_at)
+            for task_id, entry in found.items()
+        }
 
     def overtaken_at(self, queue: str) -> int:
         """Return when the youngest dispatch of a queue that was started had been published."""

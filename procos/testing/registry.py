@@ -23,14 +23,15 @@ class Register:
     clock: FrozenClock = field(default_factory=FrozenClock)
     held: dict[str, tuple[str, int]] = field(default_factory=dict)
     holders: set[str] = field(default_factory=set)
-    epoch: int | None = None
+    has_epoch: bool = False
+    epoch: int = 0
     is_down: bool = False
 
     def flush(self) -> None:
         """Lose everything."""
         self.held.clear()
         self.holders.clear()
-        self.epoch = None
+        self.has_epoch = False
 
 
 class FakeRegistry(Registry):
@@ -72,6 +73,11 @@ class FakeRegistry(Registry):
         self.ping()
         self.register.holders.add(holder)
 
+    def forget_holder(self, holder: str) -> None:
+        """Forget a worker id of a bridge that is gone."""
+        self.ping()
+        self.register.holders.discard(holder)
+
     def holders(self) -> frozenset[str]:
         """Return every worker id of ours that was ever registered."""
         self.ping()
@@ -85,9 +91,9 @@ class FakeRegistry(Registry):
     def begin_epoch(self) -> bool:
         """Write the mark that a flush would take; returns whether it was missing, or is another than was known."""
         self.ping()
-        was_missing = self.register.epoch is None
+        was_missing = not self.register.has_epoch
         if was_missing:
-            self.register.epoch = next(_epochs)
+            self.register.has_epoch, self.register.epoch = True, next(_epochs)
         before, self._epoch = self._epoch, str(self.register.epoch)
         return was_missing or (before is not None and before != self._epoch)
 

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 from bridge.callbacks import Callbacks
 from bridge.dispatcher import dispatch_of
 from bridge.reporter import Reporter
+from bridge.shelf import Shelf
 from procos.domain.outcome import Completion, to_envelope
 from procos.engine.protocol import Subscription
-from procos.queues import PARKED, Queue
+from procos.queues import PARKED, SHELF, Queue
 from procos.routes import ROUTES, Route
 from procos.testing import FakeEngine, FakeLedger
 from procos.testing.samples import HOLDER
-from tests.broker_view import BrokerView
+from tests.broker_view import QUEUES, BrokerView
 from tests.services import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.shelf import DeadLetter
     from procos.domain.dispatch import DispatchRef
     from procos.domain.external_task import ExternalTaskId, Topic
     from procos.settings import BrokerSettings
@@ -117,6 +121,11 @@ class Outbox:
         """Wait until neither a result nor a parked one is left."""
         waiting = self.view.waiting
         wait_until(lambda: (waiting(Queue.CALLBACKS), waiting(PARKED)) == (0, 0), TIMEOUT, what="it is empty")
+
+    def shelved(self, count: int) -> Sequence[DeadLetter]:
+        """Wait until so many messages lie on the shelf, and look at them."""
+        wait_until(lambda: self.view.waiting(SHELF) == count, TIMEOUT, what="they are on the shelf")
+        return Shelf(self.settings, QUEUES).look(count).letters
 
     def close(self) -> None:
         """Stop every consumer."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 import procos.queues
+from bridge.outcomes import LARGEST_BODY
 from procos.queues import SHELF, Queue
 from tests.contract.outbox import PARKING_MILLISECONDS, TIMEOUT, Outbox
 from tests.contract.tls_front import TlsFront
@@ -112,7 +114,7 @@ class TestCallbacks:
     def test_stop_in_time_while_the_broker_is_frozen(
         self, outbox: Outbox, rabbitmq: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bridge.link.ANSWER_SECONDS", 1.0)
+        monkeypatch.setattr(procos.queues, "ANSWER_SECONDS", 1.0)
         running = outbox.consume()
         rabbitmq.freeze()
         try:
@@ -165,6 +167,27 @@ class TestDeadLetters:
         outbox.consume()
         outbox.view.put(Queue.CALLBACKS, b"[[1], {}, {}]", {})
         assert outbox.view.take(SHELF).headers["x-procos-reason"]
+
+    @pytest.mark.parametrize("compression", ["application/x-gzip", "gzip", "nope", 7, ["gzip"]], ids=str)
+    def test_take_what_claims_to_be_compressed_as_it_came(self, outbox: Outbox, compression: object) -> None:
+        outbox.consume()
+        ref = outbox.step()
+        outbox.put(b"junk", id="bad", compression=compression)
+        outbox.put_result(ref)
+        outbox.until_reported(ref)
+        (letter,) = outbox.shelved(1)
+        assert (letter.id, letter.size) == ("bad", len(b"junk"))
+        outbox.until_empty()
+
+    def test_take_what_would_unpack_to_all_memory_packed(self, outbox: Outbox) -> None:
+        outbox.consume()
+        ref = outbox.step()
+        bomb = zlib.compress(b"[" * (LARGEST_BODY + 1), 9)
+        outbox.put(bomb, id="bomb", compression="application/x-gzip")
+        outbox.put_result(ref)
+        outbox.until_reported(ref)
+        (letter,) = outbox.shelved(1)
+        assert (letter.id, letter.size) == ("bomb", len(bomb))
 
     def test_stall_nobody(self, outbox: Outbox) -> None:
         outbox.consume()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,14 @@ class TestRejection:
         assert kept.body in {body, body.decode(errors="ignore")}
         assert kept.headers["x-procos-reason"]
         assert graves.engine.calls == []
+
+    def test_of_what_would_unpack_to_all_memory_keeps_it_packed(self, graves: Graveyard) -> None:
+        graves.look_after()
+        bomb = zlib.compress(b"[" * 10_000_000)
+        graves.view.put("ai", bomb, {"compression": "application/x-gzip"})
+        graves.reject()
+        graves.until_shelved()
+        assert graves.view.take(SHELF).body == bomb
 
 
 class TestOutage:

@@ -187,6 +187,17 @@ class TestClaimReport:
         assert claim(ledger_lab, NEW) is ReportClaim.CLAIMED
         assert claim(ledger_lab, OLD) is ReportClaim.SUPERSEDED
 
+    def test_says_when_a_newer_dispatch_has_ended_the_step(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, NEW)
+        ledger_lab.ledger.close(NEW, "ai", "incident")
+        assert claim(ledger_lab, OLD) is ReportClaim.SUPERSEDED
+
+    def test_counts_again_when_this_dispatch_has_ended_the_step(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.close(OLD, "ai", "incident")
+        assert claim(ledger_lab, OLD) is ReportClaim.CLAIMED
+        assert claim(ledger_lab, NEW) is ReportClaim.CLAIMED
+
     def test_counts_after_a_flush(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
         ledger_lab.flush()

@@ -69,23 +69,24 @@ class TestKnown:
         ledger_lab.ledger.lose(lost)
         ledger_lab.ledger.close(dispatch_ref("ended"), "ai", "completed")
         assert ledger_lab.ledger.known(ids) == {
-            "reserved": Known(state=State.RESERVED),
-            "reporting": Known(state=State.REPORTING),
-            "lost": Known(state=State.LOST),
+            "reserved": Known(state=State.RESERVED, token=OLD.token),
+            "reporting": Known(state=State.REPORTING, token=OLD.token),
+            "lost": Known(state=State.LOST, token=OLD.token),
         }
         assert ledger_lab.ledger.known([]) == {}
 
-    def test_says_when_a_retry_is_due(self, ledger_lab: LedgerLab) -> None:
+    def test_says_when_a_retry_is_due_by_the_clock_of_the_engine(self, ledger_lab: LedgerLab) -> None:
         publish(ledger_lab, OLD)
-        now = only(ledger_lab).now
         ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
         known = ledger_lab.ledger.known([OLD.external_task_id])[OLD.external_task_id]
-        assert known.due_at == pytest.approx(now + 30_000, abs=1000)
+        fetched_at = OLD.token - LEASE.total_seconds() * 1000
+        assert known.due_at == pytest.approx(fetched_at + 30_000, abs=1000)
 
     def test_forgets_when_the_retry_was_due_that_has_begun(self, ledger_lab: LedgerLab) -> None:
         ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
         reserve(ledger_lab, NEW)
-        assert ledger_lab.ledger.known([OLD.external_task_id]) == {OLD.external_task_id: Known(state=State.RESERVED)}
+        known = ledger_lab.ledger.known([OLD.external_task_id])
+        assert known == {OLD.external_task_id: Known(state=State.RESERVED, token=NEW.token)}
 
 
 class TestLose:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from bridge.registry import Registry
+from procos import ledger_keys as keys
+from procos.domain.errors import LedgerUnreachableError
+from procos.settings import RedisSettings
+from tests.contract.silence import Silence, silenced
+
 if TYPE_CHECKING:
+    import redis
+
     from tests.contract.registry_labs import RegistryLab
 
 SHORT, AFTER_SHORT = 0.1, 0.15
+MARK = re.compile(rb"\$36\r\n")
+"""How the answer begins that holds an epoch; no other is as long."""
 
 
 class TestReplica:
@@ -89,8 +100,26 @@ class TestEpoch:
         one, other = registry_lab.bridge(), registry_lab.bridge()
         assert [one.begin_epoch(), one.begin_epoch(), other.begin_epoch()] == [True, False, False]
 
-    def test_is_begun_again_by_one_of_them_after_a_flush(self, registry_lab: RegistryLab) -> None:
+    def test_is_begun_again_after_a_flush_and_each_of_them_learns_of_it_once(self, registry_lab: RegistryLab) -> None:
         one, other = registry_lab.bridge(), registry_lab.bridge()
-        one.begin_epoch()
+        for bridge in (one, other):
+            bridge.begin_epoch()
         registry_lab.flush()
-        assert [other.begin_epoch(), one.begin_epoch()] == [True, False]
+        assert [bridge.begin_epoch() for bridge in (other, one, other, one)] == [True, True, False, False]
+        assert registry_lab.bridge().begin_epoch() is False
+
+
+class TestEpochOnRedis:
+    def test_is_known_for_new_although_the_answer_that_said_so_was_lost(
+        self, redis_client: redis.Redis, redis_settings: RedisSettings
+    ) -> None:
+        silence = Silence(MARK, times=1)
+        with silenced(redis_settings.url, silence) as url:
+            registry = Registry(RedisSettings(url=url, timeout=0.5))
+            try:
+                is_new = registry.begin_epoch()
+            except LedgerUnreachableError:
+                is_new = registry.begin_epoch()
+            assert (is_new, registry.begin_epoch()) == (True, False)
+        assert silence.lost == 1
+        assert redis_client.exists(keys.EPOCH)

@@ -15,13 +15,24 @@ from procos.ledger_keys import State
 from procos.testing import InstantStop, RecordingPublisher, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from bridge.publisher import Publication
     from procos.domain.external_task import ExternalTask, Topic
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
 LEASE = timedelta(seconds=20)
+
+
+class LedgerGoesAway(RecordingPublisher):
+    def __init__(self, ledger: FakeLedger, *receipts: Receipt) -> None:
+        super().__init__(*receipts)
+        self._ledger = ledger
+
+    def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
+        self._ledger.is_down = True
+        return super().publish(publications)
 
 
 @pytest.fixture
@@ -191,6 +202,35 @@ class TestReceipts:
         Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
         assert len(publisher.batches) == 1
         assert ledger.entries[task_id].state is State.RESERVED
+
+    def test_all_but_confirmed_is_unlocked_when_the_ledger_goes_away_after_the_confirm(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        batch = [fetch() for _ in range(3) if engine.add()]
+        publisher = LedgerGoesAway(ledger, Receipt.CONFIRMED, Receipt.REFUSED, Receipt.UNKNOWN)
+        with pytest.raises(LedgerUnreachableError):
+            Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch(batch)
+        assert [engine.find(task.id).lease is None for task in batch] == [False, True, True]
+        assert {ledger.entries[task.id].state for task in batch} == {State.RESERVED}
+
+    def test_refused_is_unlocked_though_the_ledger_cannot_forget_it(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        task_id = engine.add()
+        publisher = LedgerGoesAway(ledger, Receipt.REFUSED)
+        with pytest.raises(LedgerUnreachableError):
+            Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
+        assert engine.find(task_id).lease is None
 
 
 class TestRefusal:

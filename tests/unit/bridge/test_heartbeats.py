@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from bridge.heartbeats import Heartbeats
+from bridge.heartbeats import SLACK, Heartbeats, longest_silence
+from procos.settings import load_settings
 
 
 class Clock:
@@ -68,3 +69,15 @@ class TestHeartbeats:
     def test_show_in_the_metrics(self, heartbeats: Heartbeats) -> None:
         heartbeats.beat("callbacks")
         assert REGISTRY.get_sample_value("procos_bridge_last_loop_timestamp_seconds", {"loop": "callbacks"})
+
+
+class TestLongestSilence:
+    def test_leaves_room_for_the_poll_that_is_set_to_pollers_alone(self) -> None:
+        settings = load_settings({"PROCOS_BRIDGE_POLL_TIMEOUT": "1800"}, dotenv=None)
+        assert longest_silence(settings, polls=True) > timedelta(seconds=1800) + SLACK
+        assert longest_silence(settings, polls=False) < timedelta(seconds=300)
+
+    @pytest.mark.parametrize("name", ["ENGINE_TIMEOUT", "BROKER_CONFIRM_TIMEOUT", "REDIS_TIMEOUT"])
+    def test_leaves_room_for_calls_that_may_take_long(self, name: str) -> None:
+        settings = load_settings({f"PROCOS_{name}": "600"}, dotenv=None)
+        assert longest_silence(settings, polls=False) > 3 * timedelta(seconds=600)

@@ -7,20 +7,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
-from bridge.lease_keeper import LeaseKeeper
+from bridge.lease_keeper import BATCH, LeaseKeeper
 from procos.domain.errors import EngineUnreachableError
 from procos.ledger_keys import State
-from procos.testing import InstantStop
+from procos.testing import InstantStop, dispatch_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procos.domain.dispatch import DispatchRef
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
 LEASE = timedelta(seconds=20)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -161,3 +163,149 @@ class TestLeaseKeeper:
         keeper.turn(InstantStop())
         assert "extend" not in engine.calls
         assert claimed == replace(claimed, external_task_id=ref.external_task_id)
+
+
+class TestAfterAFlush:
+    def test_extends_once_what_a_sign_of_life_has_written_anew(
+        self,
+        keeper: LeaseKeeper,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        in_flight: Callable[..., DispatchRef],
+        clock: FrozenClock,
+    ) -> None:
+        engine.add()
+        ref = in_flight()
+        ledger.flush()
+        ledger.mark_alive(ref, "worker")
+        clock.advance(seconds=5)
+        for _ in range(3):
+            keeper.turn(InstantStop())
+        assert engine.calls.count("extend") == 1
+        assert expires_in(engine, ref) == LEASE
+        clock.advance(seconds=10)
+        keeper.turn(InstantStop())
+        assert engine.calls.count("extend") == 2
+
+    def test_ends_its_turn_and_comes_to_every_queue(
+        self, engine: FakeEngine, ledger: FakeLedger, fetch: Callable[..., ExternalTask]
+    ) -> None:
+        keeper = LeaseKeeper(engine, ledger, ["ai", "generic"], lock_duration=timedelta(0))
+        for number in range(2 * BATCH):
+            task = engine.add()
+            fetch()
+            ledger.mark_alive(dispatch_ref(task, token=number + 1), "worker")
+        last = engine.add()
+        fetch(holder="bridge/generic")
+        ledger.mark_alive(dispatch_ref(last, holder="bridge/generic"), "worker")
+        keeper.turn(InstantStop())
+        assert engine.calls.count("extend") == BATCH + 1
+
+
+class TestBesideAFailure:
+    """A failure is reported by another thread while the keeper is at work."""
+
+    @pytest.fixture
+    def fail(self, engine: FakeEngine, ledger: FakeLedger) -> Callable[[DispatchRef], None]:
+        def report(ref: DispatchRef) -> None:
+            ledger.claim_report(ref, "ai")
+            engine.fail(ref.external_task_id, ref.holder, message="m", details="d", retries=2, retry_in=HOUR)
+            ledger.back_off(ref, "ai", HOUR, same_try=False)
+
+        return report
+
+    def test_leaves_the_retry_timer_of_what_failed_since_it_was_claimed(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        in_flight: Callable[..., DispatchRef],
+        fail: Callable[[DispatchRef], None],
+        clock: FrozenClock,
+    ) -> None:
+        refs = []
+        for _ in range(2):
+            engine.add()
+            refs.append(in_flight())
+        clock.advance(seconds=15)
+        beats: list[str] = []
+
+        def beat() -> None:
+            beats.append("beat")
+            if len(beats) == 2:
+                fail(refs[1])
+
+        LeaseKeeper(engine, ledger, ["ai"], lock_duration=LEASE, beat=beat).turn(InstantStop())
+        assert [expires_in(engine, ref) for ref in refs] == [LEASE, HOUR]
+
+    def test_leaves_what_was_fetched_anew_since_it_was_claimed(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        in_flight: Callable[..., DispatchRef],
+        fail: Callable[[DispatchRef], None],
+        clock: FrozenClock,
+    ) -> None:
+        engine.add()
+        ref = in_flight()
+        clock.advance(seconds=15)
+
+        def fail_and_fetch() -> None:
+            fail(ref)
+            clock.advance(seconds=HOUR.total_seconds() + 1)
+            in_flight()
+            clock.advance(seconds=5)
+
+        keeper = LeaseKeeper(engine, ledger, ["ai"], lock_duration=LEASE, beat=fail_and_fetch)
+        keeper.turn(InstantStop())
+        assert ledger.entries[ref.external_task_id].state is State.PUBLISHED
+        assert expires_in(engine, ref) == LEASE - timedelta(seconds=5)
+
+    def test_takes_no_lease_again_that_became_a_retry_timer(
+        self,
+        keeper: LeaseKeeper,
+        engine: FakeEngine,
+        in_flight: Callable[..., DispatchRef],
+        fail: Callable[[DispatchRef], None],
+        clock: FrozenClock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        engine.add()
+        ref = in_flight()
+        clock.advance(seconds=120)
+        find = engine.find
+
+        def failed_meanwhile(task: ExternalTaskId) -> ExternalTask:
+            fail(ref)
+            return find(task)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "find", failed_meanwhile)
+            keeper.turn(InstantStop())
+        assert "lock" not in engine.calls
+        assert expires_in(engine, ref) == HOUR
+
+    def test_moves_the_retry_only_where_the_failure_falls_into_the_call_itself_and_says_so(
+        self,
+        keeper: LeaseKeeper,
+        engine: FakeEngine,
+        in_flight: Callable[..., DispatchRef],
+        fail: Callable[[DispatchRef], None],
+        clock: FrozenClock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        engine.add()
+        ref = in_flight()
+        clock.advance(seconds=15)
+        extend = engine.extend
+
+        def overtaken(task: ExternalTaskId, holder: str, duration: timedelta) -> None:
+            fail(ref)
+            extend(task, holder, duration)
+
+        monkeypatch.setattr(engine, "extend", overtaken)
+        with capture_logs() as logs:
+            keeper.turn(InstantStop())
+            clock.advance(seconds=15)
+            keeper.turn(InstantStop())
+        assert [line["event"] for line in logs] == ["lease.retry_moved"]
+        assert expires_in(engine, ref) == LEASE - timedelta(seconds=15)

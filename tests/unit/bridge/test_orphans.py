@@ -138,6 +138,14 @@ class TestOrphans:
         orphans.turn()
         assert [is_free(engine, task) for task in (of_gone, of_alive, of_stranger)] == [True, False, False]
 
+    def test_forgets_the_worker_ids_of_a_bridge_that_is_gone_and_holds_nothing(
+        self, orphans: Orphans, registry: FakeRegistry
+    ) -> None:
+        orphans.begin()
+        registry.register_holder("gone/ai")
+        orphans.turn()
+        assert registry.holders() == {"bridge/ai", "bridge/generic"}
+
     def test_has_a_reservation_published_that_nobody_will_publish(
         self,
         orphans: Orphans,

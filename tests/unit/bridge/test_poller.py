@@ -142,3 +142,9 @@ class TestRetries:
         retries.turn(stop)
         assert stop.waits == [pytest.approx(0.505)]
         assert len(publisher.published) == 1
+
+    def test_beat_for_every_queue(self, make: Callable[..., Poller], ledger: FakeLedger) -> None:
+        ledger.back_off(dispatch_ref("task-1"), "ai", timedelta(0), same_try=False)
+        beats: list[str] = []
+        Retries(ledger, [make(), make()], beat=lambda: beats.append("beat")).turn(InstantStop())
+        assert len(beats) == 2

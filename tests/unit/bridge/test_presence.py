@@ -54,8 +54,12 @@ class TestPresence:
             second.arrive(InstantStop())
 
     def test_stops_waiting_when_it_is_told_to(self, register: Register) -> None:
-        Bridge(register).presence.arrive(threading.Event())
-        Bridge(register).presence.arrive(InstantStop(after=1))
+        first, stop = Bridge(register).presence, InstantStop(after=2)
+        first.arrive(threading.Event())
+        Bridge(register).presence.arrive(stop)
+        assert stop.waits == [presence.RETRY_SECONDS] * 2
+        first.turn()
+        assert first.taken_by is None
 
     def test_lets_the_next_have_the_id_at_once(self, register: Register) -> None:
         first = Bridge(register).presence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.reconciler import MOST_LOSSES, Reconciler
-from procos.domain.errors import EngineUnreachableError
+from bridge.reporter import REFUSED_TRIES
+from procos.domain.errors import EngineRejectedError, EngineUnreachableError
 from procos.domain.outcome import Completion, Failure, TaskFailed, failure_to_json, to_envelope
 from procos.ledger_keys import State
 from procos.queues import PARKED, Queue, QueueDepth
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
+REFUSED: list[str] = []
 SUCCESS = {"status": "SUCCESS", "result": dict(to_envelope(Completion(variables={"answer": 42})).fields)}
 FAILURE = {
     "status": "FAILURE",
     "result": {"exc_type": TaskFailed.__name__, "exc_message": [failure_to_json(Failure(message="no", code="NO"))]},
 }
 REVOKED = {"status": "REVOKED", "result": {"exc_type": "TaskRevokedError", "exc_message": ["expired"]}}
+
+
+def _refuse(*_: object, **__: object) -> None:
+    REFUSED.append("complete")
+    raise EngineRejectedError("unknown property", status=500, kind="ProcessEngineException", code=0)
 
 
 @pytest.fixture
@@ -111,6 +118,41 @@ class TestStoredResult:
         reconciler.turn()
         assert published.external_task_id in engine.completed
 
+    def test_that_cannot_be_read_yet_does_not_stop_the_others(
+        self,
+        reconciler: Reconciler,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        in_flight: Callable[..., DispatchRef],
+        clock: FrozenClock,
+    ) -> None:
+        engine.add()
+        other = in_flight()
+        ledger.results[published.celery_id] = {"status": "SUCCESS", "result": {"procos": 99}}
+        ledger.results[other.celery_id] = SUCCESS
+        clock.advance(seconds=11)
+        reconciler.turn()
+        reconciler.turn()
+        assert list(engine.completed) == [other.external_task_id]
+
+    def test_that_the_engine_keeps_refusing_is_an_incident_after_a_few_tries(
+        self,
+        reconciler: Reconciler,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        clock: FrozenClock,
+    ) -> None:
+        ledger.results[published.celery_id] = SUCCESS
+        clock.advance(seconds=11)
+        engine.complete = _refuse  # type: ignore[method-assign]  # the model behind the step is broken
+        for _ in range(20):
+            reconciler.turn()
+            clock.advance(seconds=5)
+        assert "refused the result" in engine.incidents[published.external_task_id]
+        assert REFUSED.count("complete") == REFUSED_TRIES
+
 
 class TestLostDispatch:
     def test_is_offered_again(
@@ -140,6 +182,20 @@ class TestLostDispatch:
         queue: str,
     ) -> None:
         depths[queue] = QueueDepth(ready=1)
+        clock.advance(seconds=1000)
+        reconciler.turn()
+        reconciler.turn()
+        assert ledger.entries[published.external_task_id].state is State.PUBLISHED
+
+    def test_is_not_given_up_while_its_instance_is_suspended(
+        self,
+        reconciler: Reconciler,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        clock: FrozenClock,
+    ) -> None:
+        engine.suspend(published.external_task_id)
         clock.advance(seconds=1000)
         reconciler.turn()
         reconciler.turn()

@@ -33,7 +33,7 @@ class TestRefusedFailure:
         assert reporter.report(ref, Failure(message="odd words"), tries=3) is Verdict.RETRY
         assert "odd words" not in engine.failures[0].message
 
-    def test_that_was_fetched_again_meanwhile_is_given_back(
+    def test_that_was_fetched_again_meanwhile_keeps_its_delay(
         self,
         reporter: Reporter,
         engine: FakeEngine,
@@ -46,8 +46,13 @@ class TestRefusedFailure:
 
         def fail_and_be_fetched_again(*args: Any, **kwargs: Any) -> None:
             original(*args, **kwargs)
-            ledger.leases["ai"][ref.external_task_id] = 1
+            if len(engine.failures) == 1:
+                engine.lock(task_id, ref.holder, timedelta(minutes=5))
+                ledger.leases["ai"][ref.external_task_id] = 1
 
         engine.fail = fail_and_be_fetched_again  # type: ignore[method-assign]  # the race, made certain
-        reporter.report(ref, Postponement(retry_in=timedelta(0), reason="later"))
-        assert engine.find(task_id).lease is None
+        reporter.report(ref, Postponement(retry_in=timedelta(hours=1), reason="later"))
+        lease = engine.find(task_id).lease
+        assert lease is not None
+        assert lease.expires - engine.clock.now() == timedelta(hours=1)
+        assert ledger.in_flight("ai") == 0

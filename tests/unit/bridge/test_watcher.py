@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bridge.watcher import TURNS_FOR_ALL, Watcher
+from procos.domain.errors import TaskGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +32,7 @@ def revoker() -> RecordingRevoker:
 
 @pytest.fixture
 def watcher(engine: FakeEngine, ledger: FakeLedger, revoker: RecordingRevoker) -> Watcher:
-    return Watcher(engine, ledger, revoker, ["ai"])
+    return Watcher(engine, ledger, revoker, ["ai"], lock_duration=timedelta(seconds=20))
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ class TestWatcher:
         watcher.turn()
         assert ref.external_task_id in ledger.cancelled
 
-    def test_believes_a_direct_look_more_than_a_list(
+    def test_believes_a_command_more_than_a_question(
         self,
         watcher: Watcher,
         engine: FakeEngine,
@@ -96,8 +98,14 @@ class TestWatcher:
         started: Callable[..., DispatchRef],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """Without the right to read, the engine answers as if nothing were there."""
+
+        def hidden(_: object) -> None:
+            raise TaskGoneError("External task with id task-1 does not exist", status=404)
+
         started()
         monkeypatch.setattr(engine, "which_exist", lambda _: frozenset())
+        monkeypatch.setattr(engine, "find", hidden)
         watcher.turn()
         watcher.turn()
         assert not ledger.cancelled
