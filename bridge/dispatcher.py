@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bridge.fetched import dispatch_of
 from bridge.ledger_values import Reservation
 from bridge.publisher import Publication, Receipt
 from procos import metrics
-from procos.domain.dispatch import Dispatch, DispatchRef
 from procos.domain.errors import (
     EngineError,
     LedgerUnreachableError,
@@ -27,8 +27,7 @@ from procos.domain.errors import (
     UnreachableError,
     VariableError,
 )
-from procos.domain.retry import RETRY_CONFIG, policy_from_model
-from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
+from procos.domain.variables import LARGEST_TOGETHER
 from procos.ledger_keys import State
 from procos.logs import get_logger
 
@@ -133,7 +132,9 @@ class Dispatcher:
             return []
         refs = [p.dispatch.ref for p in publications]
         try:
-            reserved = self._ledger.reserve(refs, self._queue, self._lease)
+            reserved = self._ledger.reserve(
+                refs, self._queue, [p.route.lock_duration or self._lease for p in publications]
+            )
         except LedgerUnreachableError:
             for ref in refs:
                 metrics.dropped(ref.topic, metrics.Drop.UNRESERVED)
@@ -233,34 +234,6 @@ class Dispatcher:
             metrics.settled(task.topic, "incident")
 
 
-def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGETHER) -> Dispatch:
-    """Turn a fetched external task into its dispatch, with variables of at most `largest` bytes.
-
-    Raises:
-        VariableError: a variable the route names cannot be carried, one does not hold what its type says, or there
-            is too much of them.
-        ModelError: what the model says of retries cannot be read.
-    """
-    if task.lease is None:
-        raise VariableError("lockExpirationTime", "missing in a fetched external task")
-    wanted = {name: typed for name, typed in task.variables.items() if route.variables is not None or is_carried(typed)}
-    check_size(wanted, largest=largest)
-    return Dispatch(
-        ref=DispatchRef(
-            external_task_id=task.id,
-            token=task.lease.token,
-            holder=task.lease.holder,
-            topic=task.topic,
-            process_instance_id=task.process_instance_id,
-            activity_id=task.activity_id,
-            retries=task.retries,
-            retry_config=_retry_config(task),
-        ),
-        variables={name: from_engine(name, typed) for name, typed in wanted.items()},
-        business_key=task.business_key,
-    )
-
-
 def _count(topic: Topic, reserved: Reserved) -> None:
     match reserved.reservation:
         case Reservation.ADOPTED:
@@ -274,18 +247,6 @@ def _count(topic: Topic, reserved: Reserved) -> None:
             metrics.dropped(topic, metrics.Drop.LOST)
         case Reservation.NEW if reserved.replaced:
             metrics.dropped(topic, metrics.Drop.SUPERSEDED)
-
-
-def _retry_config(task: ExternalTask) -> str | None:
-    text = task.extension_properties.get(RETRY_CONFIG)
-    if text is not None:
-        try:
-            policy_from_model(text)
-        except ValueError as error:
-            raise ModelError(
-                task.process_definition_key, f"{RETRY_CONFIG} {error}", element=task.activity_id
-            ) from error
-    return text
 
 
 def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:

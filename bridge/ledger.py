@@ -59,18 +59,20 @@ class Ledger(Store):
         self._extended = register(scripts.EXTENDED)
         self._due_retries = register(scripts.DUE_RETRIES)
 
-    def reserve(self, refs: Sequence[DispatchRef], queue: str, lease: timedelta) -> list[Reserved]:
-        """Write an entry for each fetched external task before anything is published, all or none of them known."""
-        milliseconds = round(lease.total_seconds() * 1000)
+    def reserve(
+        self, refs: Sequence[DispatchRef], queue: str, lease: timedelta | Sequence[timedelta]
+    ) -> list[Reserved]:
+        """Write an entry for each fetched external task before anything is published, under one lease or one each."""
+        leases = [lease] * len(refs) if isinstance(lease, timedelta) else lease
         with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
-            for ref in refs:
+            for ref, duration in zip(refs, leases, strict=True):
                 self._reserve(
                     keys=[
                         keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
                         keys.cancelled(ref.external_task_id), keys.steps(ref.process_instance_id),
                     ],
                     args=[
-                        ref.external_task_id, ref.token, ref.holder, milliseconds,
+                        ref.external_task_id, ref.token, ref.holder, round(duration.total_seconds() * 1000),
                         ref.topic, queue, ref.process_instance_id, ref.activity_id, _retries(ref.retries),
                         JUST_ENDED_MILLISECONDS, ref.retry_config or "",
                     ],

@@ -77,6 +77,10 @@ class Watcher:
     def _is_gone(self, entry: InFlight) -> bool:
         """Make sure by a command: every question leaves out what its asker may not see, as if it were not there."""
         self._beat()
+        task_id = entry.ref.external_task_id
+        now = self._ledger.known([task_id]).get(task_id)
+        if now is None or now.state in {State.REPORTING, State.BACKING_OFF}:  # whose lock is not ours to move
+            return False
         try:
             self._engine.extend(entry.ref.external_task_id, entry.ref.holder, entry.lease or self._lock_duration)
         except TaskGoneError:

@@ -32,10 +32,13 @@ class FakeLedger(WorkersSide, Ledger):
         WorkersSide.__init__(self, clock or FrozenClock())
         self.address = "memory"
 
-    def reserve(self, refs: Sequence[DispatchRef], queue: str, lease: timedelta) -> list[Reserved]:
+    def reserve(
+        self, refs: Sequence[DispatchRef], queue: str, lease: timedelta | Sequence[timedelta]
+    ) -> list[Reserved]:
         """Write an entry for each, unless a dispatch of it is under way."""
         self.ping()
-        return [self._reserve_one(ref, queue, milliseconds(lease)) for ref in refs]
+        leases = [lease] * len(refs) if isinstance(lease, timedelta) else lease
+        return [self._reserve_one(ref, queue, milliseconds(each)) for ref, each in zip(refs, leases, strict=True)]
 
     def _reserve_one(self, ref: DispatchRef, queue: str, lease_ms: int) -> Reserved:
         now, entry = self.clock.milliseconds(), self.entries.get(ref.external_task_id)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bridge.callbacks import Callbacks
-from bridge.dispatcher import dispatch_of
+from bridge.fetched import dispatch_of
 from bridge.reporter import Reporter
 from bridge.shelf import Shelf
 from procos.domain.outcome import Completion, to_envelope

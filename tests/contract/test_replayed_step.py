@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.dispatcher import dispatch_of
+from bridge.fetched import dispatch_of
 from bridge.reporter import Reporter, Verdict
 from procos.domain.errors import TaskGoneError
 from procos.domain.outcome import Completion, Failure

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-NOW = datetime.now(UTC)
-
 
 def incident(number: int, *, topic: str | None = "ai_query", kind: str = EXTERNAL_TASK, **changes: str) -> OpenIncident:
     key = changes.get("key", "ai_query_process")
@@ -35,7 +33,7 @@ def incident(number: int, *, topic: str | None = "ai_query", kind: str = EXTERNA
         topic=Topic(topic) if topic else None,
         external_task_id=ExternalTaskId(f"task-{number}") if kind == EXTERNAL_TASK else None,
         job_id=f"job-{number}" if kind == JOB else None,
-        since=NOW - timedelta(minutes=5),
+        since=datetime.now(UTC) - timedelta(minutes=5),
         message=changes.get("message", "the provider does not answer"),
         instances=frozenset({f"instance-{number}", "instance-above"}),
         processes=frozenset({key}),

@@ -69,7 +69,7 @@ def fetch(engine: FakeEngine) -> Callable[..., ExternalTask]:
 @pytest.fixture
 def in_flight(fetch: Callable[..., ExternalTask], ledger: FakeLedger) -> Callable[..., DispatchRef]:
     """Fetch the one external task there is, and enter it as published."""
-    from bridge.dispatcher import dispatch_of  # fixtures import what they need
+    from bridge.fetched import dispatch_of  # fixtures import what they need
 
     def publish_one(**options: Any) -> DispatchRef:
         task = fetch(**options)

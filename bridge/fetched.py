@@ -1,0 +1,54 @@
+"""Turns a fetched external task into the dispatch that travels, or says why it cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procos.domain.dispatch import Dispatch, DispatchRef
+from procos.domain.errors import ModelError, VariableError
+from procos.domain.retry import RETRY_CONFIG, policy_from_model
+from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
+
+if TYPE_CHECKING:
+    from procos.domain.external_task import ExternalTask
+    from procos.routes import Route
+
+
+def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGETHER) -> Dispatch:
+    """Turn a fetched external task into its dispatch, with variables of at most `largest` bytes.
+
+    Raises:
+        VariableError: a variable the route names cannot be carried, one does not hold what its type says, or there
+            is too much of them.
+        ModelError: what the model says of retries cannot be read.
+    """
+    if task.lease is None:
+        raise VariableError("lockExpirationTime", "missing in a fetched external task")
+    wanted = {name: typed for name, typed in task.variables.items() if route.variables is not None or is_carried(typed)}
+    check_size(wanted, largest=largest)
+    return Dispatch(
+        ref=DispatchRef(
+            external_task_id=task.id,
+            token=task.lease.token,
+            holder=task.lease.holder,
+            topic=task.topic,
+            process_instance_id=task.process_instance_id,
+            activity_id=task.activity_id,
+            retries=task.retries,
+            retry_config=_retry_config(task),
+        ),
+        variables={name: from_engine(name, typed) for name, typed in wanted.items()},
+        business_key=task.business_key,
+    )
+
+
+def _retry_config(task: ExternalTask) -> str | None:
+    text = task.extension_properties.get(RETRY_CONFIG)
+    if text is not None:
+        try:
+            policy_from_model(text)
+        except ValueError as error:
+            raise ModelError(
+                task.process_definition_key, f"{RETRY_CONFIG} {error}", element=task.activity_id
+            ) from error
+    return text
