@@ -11,9 +11,18 @@ import difflib
 import socket
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -134,6 +143,16 @@ class BridgeSettings(_Section):
     business_key: str | None = Field(None, description="Fetch those of this business key alone.")
     health_address: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
     health_port: int = Field(9464, ge=0, le=65535, description="0 serves none.")
+
+    @model_validator(mode="after")
+    def _outlasts_the_poll(self) -> Self:
+        """Refuse locks that may run out before the answer that brings them has arrived."""
+        if self.lock_duration <= self.poll_timeout:
+            raise ValueError(
+                f"PROCOS_BRIDGE_LOCK_DURATION is {self.lock_duration:g} s, "
+                f"expected more than PROCOS_BRIDGE_POLL_TIMEOUT ({self.poll_timeout:g} s)"
+            )
+        return self
 
 
 class WorkerSettings(_Section):
@@ -269,4 +288,5 @@ def _unknown(name: str) -> str:
 def _problems(error: ValidationError) -> Iterable[str]:
     for problem in error.errors(include_url=False, include_input=False):
         name = PREFIX + "_".join(str(part).upper() for part in problem["loc"])
-        yield f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+        text = problem["msg"].removeprefix("Value error, ")
+        yield text if text.startswith(PREFIX) else f"{name}: {text}"

@@ -20,7 +20,7 @@ from procos.engine.http import HttpEngine
 from procos.engine.processes import Processes
 from procos.engine.transport import Transport
 from procos.models import find_models, read_model
-from procos.queues import depths
+from procos.queues import SHELF, depths
 from procos.routes import by_queue, routes
 
 if TYPE_CHECKING:
@@ -109,10 +109,17 @@ def _broker(chosen: Settings) -> Iterator[Finding]:
         yield Finding(
             check="broker",
             health=Health.WARNING,
-            text="Redis as broker: no confirms, no dead letters, and a dead worker's tasks wait for a time limit",
+            text="Redis as broker: no confirms, no dead letters, and a dead worker's tasks wait a minute longer",
             cure="use RabbitMQ in production",
         )
         return
+    if waiting := depths(chosen.broker, [SHELF])[SHELF].ready:
+        yield Finding(
+            check="broker",
+            health=Health.WARNING,
+            text=f"{waiting} dead letters wait for somebody to look",
+            cure="procos dead-letters",
+        )
     for name, depth in found.items():
         if depth.missing or not depth.consumers:
             yield Finding(

@@ -184,3 +184,10 @@ class TestSecrets:
     )
     def test_within_addresses_are_never_shown(self, name: str, url: str) -> None:
         assert "hunter2" not in repr(loaded(**{name: url}))
+
+
+class TestLeases:
+    def test_that_run_out_before_a_poll_is_answered_are_refused(self) -> None:
+        given = {"PROCOS_BRIDGE_LOCK_DURATION": "10", "PROCOS_BRIDGE_POLL_TIMEOUT": "10"}
+        with pytest.raises(SettingsError, match=r"^PROCOS_BRIDGE_LOCK_DURATION is 10 s, expected more than"):
+            load_settings(given, dotenv=None)
