@@ -84,6 +84,7 @@ class BridgeLab:
     def __init__(self, settings: Settings, lost_after: timedelta = LOST_AFTER) -> None:
         self.engine = FakeEngine(RealClock())
         self.ledger = Ledger(settings.redis)
+        self.ledger._redis.flushdb()  # every engine in memory counts its steps from one
         self._stop = threading.Event()
         self.publisher = TamperingPublisher(
             CeleryPublisher(make_app(settings, with_results=False), confirm_timeout=5, time_limit=timedelta(minutes=10))
