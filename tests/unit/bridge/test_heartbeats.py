@@ -73,7 +73,8 @@ class TestHeartbeats:
 
 class TestLongestSilence:
     def test_leaves_room_for_the_poll_that_is_set_to_pollers_alone(self) -> None:
-        settings = load_settings({"PROCOS_BRIDGE_POLL_TIMEOUT": "1800"}, dotenv=None)
+        given = {"PROCOS_BRIDGE_POLL_TIMEOUT": "1800", "PROCOS_BRIDGE_LOCK_DURATION": "3600"}
+        settings = load_settings(given, dotenv=None)
         assert longest_silence(settings, polls=True) > timedelta(seconds=1800) + SLACK
         assert longest_silence(settings, polls=False) < timedelta(seconds=300)
 
