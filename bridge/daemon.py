@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 STARTUP_RETRY_SECONDS = 2.0
 POLLER = "poller-"
 POLLER_STOP_SECONDS = 3.0
+RELEASE_SECONDS = 0.5
 DRAIN_CHECK_SECONDS = 1.0
 
 log = get_logger(__name__)
@@ -137,14 +138,24 @@ def _stop(shared: Shared, parts: Parts, threads: list[threading.Thread]) -> None
     log.info("bridge.stopping")
     began = time.monotonic()
     parts.callbacks.wake()
-    for poller in parts.pollers:
-        # Beside the joins: an engine that hangs must not use up the time of the reports.
-        threading.Thread(target=_release, args=(poller,), name=f"release-{poller.queue}", daemon=True).start()
+    releases = _release_all(parts)
     pollers = [thread for thread in threads if thread.name.startswith(POLLER)]
     _join(pollers, began + POLLER_STOP_SECONDS)
+    # Once more: a poll that began at the same moment would go on and take tasks along for nobody.
+    for release in (*releases, *_release_all(parts)):
+        release.join(RELEASE_SECONDS)
     others = [thread for thread in threads if thread not in pollers]
     _join(others, began + POLLER_STOP_SECONDS + shared.settings.bridge.drain_timeout)
     log.info("bridge.stopped", unfinished=[thread.name for thread in threads if thread.is_alive()])
+
+
+def _release_all(parts: Parts) -> list[threading.Thread]:
+    """End the parked polls, beside the joins: an engine that hangs must not use up the time of the reports."""
+    names = {f"release-{poller.queue}": poller for poller in parts.pollers}
+    releases = [threading.Thread(target=_release, args=(p,), name=name, daemon=True) for name, p in names.items()]
+    for release in releases:
+        release.start()
+    return releases
 
 
 def _release(poller: Poller) -> None:

@@ -92,7 +92,7 @@ class Poller:
     def turn(self, stop: threading.Event) -> None:
         """Do one fetch, and dispatch what it brought."""
         room = self._room(stop)
-        if room > 0:
+        if room > 0 and not stop.is_set():
             self._fetch(room, self._wait)
 
     def fetch_now(self) -> None:
