@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import EngineDeniedError, EngineMisconfiguredError, EngineRejectedError
+from procos.domain.errors import (
+    EngineDeniedError,
+    EngineError,
+    EngineMisconfiguredError,
+    EngineRejectedError,
+    UnreachableError,
+)
 from procos.domain.external_task import ExternalTaskId, Topic
 from procos.domain.variables import to_engine
 from procos.engine.faults import COLUMN_SIZE
 from procos.engine.long_texts import as_objects, has_long_texts, too_long
 from procos.engine.paths import path
+from procos.engine.torn import is_torn
 from procos.engine.uncaught import REFUSES_UNCAUGHT, UncaughtErrors
 from procos.engine.wire import (
     LONGEST_MESSAGE,
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, ProcessInstanceId
     from procos.domain.variables import TypedValue
     from procos.engine.protocol import Subscription
     from procos.engine.transport import Transport
@@ -93,7 +101,8 @@ class HttpEngine:
         if wait:
             body["asyncResponseTimeout"] = milliseconds(wait)
         answer = self._transport.post("/external-task/fetchAndLock", body, wait=wait.total_seconds())
-        return external_tasks_from_json(answer)
+        tasks, by_topic = external_tasks_from_json(answer), {each.topic: each for each in subscriptions}
+        return [task for task in tasks if not self._is_given_back(task, by_topic[task.topic])]
 
     def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
         """End the step with its result."""
@@ -198,6 +207,18 @@ class HttpEngine:
     def _page(self, question: Mapping[str, object], first: int) -> Sequence[ExternalTask]:
         rows = self._transport.post("/external-task", question, params={"firstResult": first, "maxResults": PAGE})
         return external_tasks_from_json(rows)
+
+    def _is_given_back(self, task: ExternalTask, subscription: Subscription) -> bool:
+        """Unlock a task whose variables the engine has missed, so that the next fetch brings both."""
+        if not is_torn(task, subscription, self._variables_of):
+            return False
+        log.warning("external_task.torn", external_task_id=task.id, topic=task.topic)
+        with suppress(EngineError, UnreachableError):  # then it is offered when its lock has run out
+            self.unlock(task.id)
+        return True
+
+    def _variables_of(self, instance_id: ProcessInstanceId) -> object:
+        return self._transport.get(path("process-instance", instance_id, "variables"), {"deserializeValues": "false"})
 
     def _report_with(
         self,
