@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +9,7 @@ import redis
 import requests
 
 from procos import ledger_keys as keys
+from tests.local_stack import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ FOUND_SECONDS = 5
 SLACK_SECONDS = 3
 """For a loaded machine; the figure itself is what `python -m tests.chaos` and the docs state."""
 NEVER, SOON = "PT1H", "PT3S"
+TIMER_SECONDS = 60
+"""The engine looks for due timers every few seconds."""
 
 
 def delete(stack: Any, instance_id: str) -> None:
@@ -34,9 +36,9 @@ def modify(stack: Any, instance_id: str) -> None:
 
 
 def wait_for_the_timer(stack: Any, instance_id: str) -> None:
-    while not stack.history(instance_id).get("endTime"):
-        with suppress(requests.Timeout):
-            requests.get(f"{stack.rest}/version", timeout=20)
+    wait_until(
+        lambda: bool(stack.history(instance_id).get("endTime")), seconds=TIMER_SECONDS, what="the timer has fired"
+    )
 
 
 CAUSES: dict[str, tuple[str, Callable[[Any, str], None]]] = {

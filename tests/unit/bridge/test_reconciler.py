@@ -23,18 +23,12 @@ if TYPE_CHECKING:
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
-REFUSED: list[str] = []
 SUCCESS = {"status": "SUCCESS", "result": dict(to_envelope(Completion(variables={"answer": 42})).fields)}
 FAILURE = {
     "status": "FAILURE",
     "result": {"exc_type": TaskFailed.__name__, "exc_message": [failure_to_json(Failure(message="no", code="NO"))]},
 }
 REVOKED = {"status": "REVOKED", "result": {"exc_type": "TaskRevokedError", "exc_message": ["expired"]}}
-
-
-def _refuse(*_: object, **__: object) -> None:
-    REFUSED.append("complete")
-    raise EngineRejectedError("unknown property", status=500, kind="ProcessEngineException", code=0)
 
 
 @pytest.fixture
@@ -144,14 +138,20 @@ class TestStoredResult:
         published: DispatchRef,
         clock: FrozenClock,
     ) -> None:
+        refused: list[str] = []
+
+        def refuse(*_: object, **__: object) -> None:
+            refused.append("complete")
+            raise EngineRejectedError("unknown property", status=500, kind="ProcessEngineException", code=0)
+
         ledger.results[published.celery_id] = SUCCESS
         clock.advance(seconds=11)
-        engine.complete = _refuse  # type: ignore[method-assign]  # the model behind the step is broken
+        engine.complete = refuse  # type: ignore[method-assign]  # the model behind the step is broken
         for _ in range(20):
             reconciler.turn()
             clock.advance(seconds=5)
         assert "refused the result" in engine.incidents[published.external_task_id]
-        assert REFUSED.count("complete") == REFUSED_TRIES
+        assert len(refused) == REFUSED_TRIES
 
 
 class TestLostDispatch:
