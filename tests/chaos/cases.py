@@ -142,6 +142,13 @@ CASES: Sequence[Case] = (
         recovery=AFTER_OUTAGE,
     ),
     Case(
+        name="fetches-torn",
+        title="fetched without variables",
+        fault=faults.fetches_torn,
+        duplicates=0,
+        recovery=PROMPT,
+    ),
+    Case(
         name="rolling-restart",
         title="rolling restart",
         fault=faults.rolling_restart,

@@ -144,6 +144,17 @@ def answers_lost(scene: Scene, *, part: float = 0.3, seconds: float = 10.0) -> N
         raise RuntimeError("no answer was lost: the fault did not happen")
 
 
+def fetches_torn(scene: Scene, *, part: float = 0.5, seconds: float = 8.0) -> None:
+    """Let the engine hand out a part of the tasks without their variables."""
+    rule = moments.TornFetches(part, scene.rng)
+    scene.stack.bridge_engine.watch(rule)
+    pause(seconds)
+    scene.stack.bridge_engine.watch()
+    scene.say(f"{rule.torn} tasks came without their variables")
+    if not rule.torn:
+        raise RuntimeError("no task was torn: the fault did not happen")
+
+
 def fetches_late(scene: Scene) -> None:
     """Cut the engine off until the locks have run out; what it then gives out anew is completed on the way."""
     link, rule = scene.stack.bridge_engine, moments.LateFetches(completions=6.0, fetches=8.0)

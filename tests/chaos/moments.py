@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FETCHED = re.compile(rb'"variables":\{"')
 """In an answer to fetchAndLock that holds tasks; no other answer has typed variables."""
+VARIABLES = re.compile(rb'(?<="variables":\{)(?:"\w+":\{[^{}]*\{[^{}]*\}[^{}]*\},?)+(?=\})')
+"""All typed variables of one task in such an answer; each ends with its valueInfo, an object of plain values."""
 RESERVED = re.compile(rb"\$3\r\nnew\r\n")
 """In Redis's reply to a reservation."""
 CONFIRMED = re.compile(rb"\x00\x3c\x00\x50.{8}[\x00\x01]\xce", re.DOTALL)
@@ -96,6 +98,29 @@ class LateFetches:
         return self._fetch
 
 
+class TornFetches:
+    """Blanks the variables of some tasks in answers to fetchAndLock, as an engine that reads too late hands them out.
+
+    Spaces take their place, so that the answer keeps its length.
+    """
+
+    def __init__(self, part: float, rng: random.Random) -> None:
+        self._part, self._rng = part, rng
+        self.torn = 0
+
+    def judge(self, chunk: Chunk) -> Verdict:
+        """Rewrite answers that hold tasks with variables."""
+        if chunk.direction is Direction.TO_SERVICE or not FETCHED.search(chunk.content):
+            return FORWARD
+        return Verdict(act=Act.REWRITE, content=VARIABLES.sub(self._blanked, chunk.content))
+
+    def _blanked(self, variables: re.Match[bytes]) -> bytes:
+        if self._rng.random() >= self._part:
+            return variables[0]
+        self.torn += 1
+        return b" " * len(variables[0])
+
+
 class BusyEngine:
     """Answers a part of the requests in the engine's place: 503."""
 
@@ -109,4 +134,4 @@ class BusyEngine:
         if not is_request or self._rng.random() >= self._part:
             return FORWARD
         self.refused += 1
-        return Verdict(act=Act.ANSWER, answer=UNAVAILABLE)
+        return Verdict(act=Act.ANSWER, content=UNAVAILABLE)

@@ -45,16 +45,18 @@ class Act(StrEnum):
     RESET = "reset"
     DELAY = "delay"
     """Forwarded after the verdict's seconds, and with it all that follows in its direction."""
+    REWRITE = "rewrite"
+    """The verdict's bytes are forwarded in its place."""
     ANSWER = "answer"
     """The service never sees it; the client gets the verdict's bytes, then the end of the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What becomes of a chunk, the words of an answer and the length of a delay."""
+    """What becomes of a chunk, the bytes of an answer or in its place, and the length of a delay."""
 
     act: Act
-    answer: bytes = b""
+    content: bytes = b""
     seconds: float = 0.0
 
 
@@ -193,9 +195,9 @@ class Link:
     async def _carry_out(self, verdict: Verdict, content: bytes, pipe: _Pipe) -> bool:
         """Do with a chunk what was decided; returns whether the direction goes on."""
         match verdict.act:
-            case Act.FORWARD | Act.DELAY:
+            case Act.FORWARD | Act.DELAY | Act.REWRITE:
                 await asyncio.sleep(verdict.seconds)
-                pipe.sink.write(content)
+                pipe.sink.write(verdict.content if verdict.act is Act.REWRITE else content)
                 await pipe.sink.drain()
                 return True
             case Act.RESET:
@@ -205,7 +207,7 @@ class Link:
                 await _discard(pipe.source)
                 pipe.sink.write_eof()
             case Act.ANSWER:
-                pipe.back.write(verdict.answer)
+                pipe.back.write(verdict.content)
                 pipe.back.write_eof()
                 # Closed with unread words before it, the answer would be lost in the reset.
                 with suppress(TimeoutError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 
@@ -102,12 +103,37 @@ class TestLateFetches:
         assert rule.delayed == 0
 
 
+class TestTornFetches:
+    TASKS = (
+        b'[{"id":"1","variables":{"a":{"type":"Long","value":1,"valueInfo":{}},"b_2":{"type":"Json",'
+        b'"value":"[1]","valueInfo":{"x":1}}},"priority":0},{"id":"2","variables":{}}]'
+    )
+
+    def test_blank_all_variables_of_a_task_and_keep_the_length(self) -> None:
+        rule = moments.TornFetches(1.0, rng())
+        verdict = rule.judge(chunk(self.TASKS, answer=True))
+        assert verdict.act is Act.REWRITE
+        assert len(verdict.content) == len(self.TASKS)
+        first, second = json.loads(verdict.content)
+        assert (first["variables"], first["priority"], second["variables"]) == ({}, 0, {})
+        assert rule.torn == 1
+
+    def test_leave_some_tasks_whole(self) -> None:
+        verdict = moments.TornFetches(0.0, rng()).judge(chunk(self.TASKS, answer=True))
+        assert verdict.content == self.TASKS
+
+    def test_leave_other_words_alone(self) -> None:
+        rule = moments.TornFetches(1.0, rng())
+        assert rule.judge(chunk(b"[]", answer=True)).act is Act.FORWARD
+        assert rule.judge(chunk(self.TASKS)).act is Act.FORWARD
+
+
 class TestBusyEngine:
     def test_answers_in_the_place_of_the_engine(self) -> None:
         rule = moments.BusyEngine(1.0, rng())
         verdict = rule.judge(chunk(FIND))
         assert verdict.act is Act.ANSWER
-        assert verdict.answer.startswith(b"HTTP/1.1 503")
+        assert verdict.content.startswith(b"HTTP/1.1 503")
 
     def test_lets_bodies_and_answers_pass(self) -> None:
         rule = moments.BusyEngine(1.0, rng())

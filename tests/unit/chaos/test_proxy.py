@@ -154,11 +154,17 @@ class TestLink:
 
 class TestRule:
     def test_that_answers_keeps_the_words_from_the_service(self, link: Link, echo: Echo) -> None:
-        link.watch(Always(Verdict(act=Act.ANSWER, answer=b"not now")))
+        link.watch(Always(Verdict(act=Act.ANSWER, content=b"not now")))
         with closing(client_of(link)) as client:
             assert asked(client, b"please") == b"not now"
             assert client.recv(1) == b""
         assert echo.heard == b""
+
+    def test_that_rewrites_forwards_its_own_words(self, link: Link, echo: Echo) -> None:
+        link.watch(Always(Verdict(act=Act.REWRITE, content=b"later")))
+        with closing(client_of(link)) as client:
+            assert asked(client, b"please") == b"later"
+        assert echo.heard == b"later"
 
     def test_that_delays_keeps_the_order(self, link: Link) -> None:
         link.watch(Always(Verdict(act=Act.DELAY, seconds=0.05)))
