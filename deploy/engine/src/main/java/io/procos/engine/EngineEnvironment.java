@@ -18,6 +18,9 @@ public class EngineEnvironment implements EnvironmentPostProcessor {
   /** The user Cockpit works as where nobody has to log in. */
   static final String LOCAL_USER = "admin";
 
+  /** The property that says whether verdicts are taken in lists; unlike the setting it is never empty. */
+  static final String TAKES_VERDICT_LISTS = "procos.engine.takes-verdict-lists";
+
   @Override
   public void postProcessEnvironment(ConfigurableEnvironment environment, SpringApplication application) {
     EngineSettings settings = EngineSettings.from(environment);
@@ -35,6 +38,7 @@ public class EngineEnvironment implements EnvironmentPostProcessor {
     properties.put("spring.datasource.password", settings.database().password());
     properties.put("procos.engine.database", settings.database().printable());
     properties.put("procos.engine.authentication", settings.needsAuthentication());
+    properties.put(TAKES_VERDICT_LISTS, settings.bulkVerdicts());
     properties.put("camunda.bpm.admin-user.id", settings.needsAuthentication() ? settings.user() : LOCAL_USER);
     properties.put("camunda.bpm.admin-user.password", adminPassword(settings));
     return properties;

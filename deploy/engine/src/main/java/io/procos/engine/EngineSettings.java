@@ -10,7 +10,8 @@ import org.springframework.core.env.PropertyResolver;
  *
  * <p>Spring's environment answers for PROCOS_ENGINE_DB_URL under the name procos.engine.db.url.
  */
-record EngineSettings(int port, String address, Database database, String user, String password) {
+record EngineSettings(
+    int port, String address, Database database, String user, String password, boolean bulkVerdicts) {
 
   private static final Pattern USER_NAME = Pattern.compile("[A-Za-z0-9._@-]{1,64}");
   private static final String NO_DATABASE = "";
@@ -23,7 +24,8 @@ record EngineSettings(int port, String address, Database database, String user, 
             text(environment, "address", "127.0.0.1"),
             database(environment),
             text(environment, "user", ""),
-            text(environment, "password", ""));
+            text(environment, "password", ""),
+            flag("PROCOS_ENGINE_BULK_VERDICTS", text(environment, "bulk.verdicts", "true")));
     settings.checkUser();
     return settings;
   }
@@ -66,6 +68,13 @@ record EngineSettings(int port, String address, Database database, String user, 
       throw new StartRefusedException("PROCOS_ENGINE_PORT=" + text + ": expected a number from 0 (any free port) to 65535");
     }
     return Integer.parseInt(text);
+  }
+
+  private static boolean flag(String name, String text) {
+    if (!text.equals("true") && !text.equals("false")) {
+      throw new StartRefusedException(name + "=" + text + ": expected true or false");
+    }
+    return text.equals("true");
   }
 
   private static boolean isLoopback(String address) {

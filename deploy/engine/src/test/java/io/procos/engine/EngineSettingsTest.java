@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.springframework.mock.env.MockEnvironment;
 
@@ -87,6 +88,20 @@ class EngineSettingsTest {
     assertThatThrownBy(() -> EngineSettings.from(with("port", port)))
         .isInstanceOf(StartRefusedException.class)
         .hasMessageContaining("PROCOS_ENGINE_PORT");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"'', true", "true, true", "false, false"})
+  void takesVerdictsInListsUnlessToldOtherwise(String value, boolean expected) {
+    assertThat(EngineSettings.from(with("bulk.verdicts", value)).bulkVerdicts()).isEqualTo(expected);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"no", "0", "False"})
+  void refusesWhatIsNeitherTrueNorFalse(String value) {
+    assertThatThrownBy(() -> EngineSettings.from(with("bulk.verdicts", value)))
+        .isInstanceOf(StartRefusedException.class)
+        .hasMessageContaining("PROCOS_ENGINE_BULK_VERDICTS");
   }
 
   @Test

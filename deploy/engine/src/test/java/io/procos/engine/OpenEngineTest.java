@@ -55,7 +55,7 @@ class OpenEngineTest {
   void saysThatItRefusesUncaughtErrors() {
     HttpResponse<String> answer = caller.get("/engine-rest/version");
 
-    assertThat(answer.headers().firstValue(UncaughtErrorsFilter.HEADER)).hasValue("true");
+    assertThat(answer.headers().firstValue(CapabilitiesFilter.REFUSES_UNCAUGHT_ERRORS)).hasValue("true");
   }
 
   @ParameterizedTest
@@ -136,6 +136,7 @@ class OpenEngineTest {
 
     assertThat(page.get("/engine-rest/version").statusCode()).isEqualTo(403);
     assertThat(page.get("/camunda/api/admin/auth/user/default").statusCode()).isEqualTo(403);
+    assertThat(page.post("/engine-rest/procos/verdicts", "{}").statusCode()).isEqualTo(403);
   }
 
   @ParameterizedTest

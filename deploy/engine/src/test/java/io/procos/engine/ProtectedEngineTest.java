@@ -3,10 +3,14 @@ package io.procos.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.net.http.HttpResponse;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.camunda.bpm.engine.IdentityService;
+import org.camunda.bpm.engine.ProcessEngine;
 import org.camunda.bpm.engine.RepositoryService;
+import org.camunda.bpm.engine.externaltask.LockedExternalTask;
+import org.camunda.bpm.engine.history.HistoricVariableInstance;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,6 +31,7 @@ class ProtectedEngineTest {
   @LocalServerPort private int port;
   @Autowired private RepositoryService repository;
   @Autowired private IdentityService identities;
+  @Autowired private ProcessEngine engine;
 
   private EngineCaller anonymous;
   private EngineCaller user;
@@ -58,6 +63,33 @@ class ProtectedEngineTest {
     assertThat(anonymous.as("procos-admin", "wrong").get("/engine-rest/version").statusCode()).isEqualTo(401);
     assertThat(anonymous.as("other", "pä:ss").get("/engine-rest/version").statusCode()).isEqualTo(401);
     assertThat(anonymous.with("Authorization", "Basic %%%").get("/engine-rest/version").statusCode()).isEqualTo(401);
+  }
+
+  @Test
+  void asksForCredentialsBeforeItLooksAtVerdicts() {
+    assertThat(anonymous.post("/engine-rest/procos/verdicts", "{}").statusCode()).isEqualTo(401);
+    assertThat(user.post("/engine-rest/procos/verdicts", "{}").statusCode()).isEqualTo(400);
+  }
+
+  @Test
+  void saysWhatItCanDoAlsoToThoseItAsksForCredentials() {
+    HttpResponse<String> answer = anonymous.get("/engine-rest/version");
+
+    assertThat(answer.statusCode()).isEqualTo(401);
+    assertThat(answer.headers().firstValue(CapabilitiesFilter.VERDICTS)).hasValue("50");
+    assertThat(answer.headers().firstValue(CapabilitiesFilter.REFUSES_UNCAUGHT_ERRORS)).hasValue("true");
+  }
+
+  @Test
+  void carriesOutVerdictsAsTheUserWhoSentThem() {
+    Steps steps = new Steps(engine, user);
+    List<LockedExternalTask> named = List.of(steps.of("named").get(0), steps.of("named").get(0));
+
+    assertThat(steps.statuses(Steps.completions(named))).containsExactly(204, 204);
+    assertThat(
+            engine.getHistoryService().createHistoricVariableInstanceQuery().variableName("caller").list().stream()
+                .map(HistoricVariableInstance::getValue))
+        .containsExactly("procos-admin", "procos-admin");
   }
 
   @Test

@@ -13,11 +13,12 @@ import org.springframework.beans.factory.annotation.Autowired;
 import org.springframework.boot.test.context.SpringBootTest;
 import org.springframework.boot.test.web.server.LocalServerPort;
 
-/** The engine as it would be without our setting for BPMN errors, which Spring's own names may switch off. */
+/** The engine without what sets it apart for callers: lists of verdicts, and its way with BPMN errors. */
 @SpringBootTest(
     webEnvironment = SpringBootTest.WebEnvironment.RANDOM_PORT,
     properties = {
       "procos.engine.db.url=jdbc:h2:mem:stock",
+      "procos.engine.bulk.verdicts=false",
       "camunda.bpm.generic-properties.properties.enable-exceptions-after-unhandled-bpmn-error=false",
     })
 class StockEngineTest {
@@ -31,7 +32,15 @@ class StockEngineTest {
   void doesNotSayThatItRefusesUncaughtErrors() {
     HttpResponse<String> answer = EngineCaller.anonymous(port).get("/engine-rest/version");
 
-    assertThat(answer.headers().firstValue(UncaughtErrorsFilter.HEADER)).isEmpty();
+    assertThat(answer.headers().firstValue(CapabilitiesFilter.REFUSES_UNCAUGHT_ERRORS)).isEmpty();
+  }
+
+  @Test
+  void takesNoVerdictsInListsAndDoesNotSaySo() {
+    HttpResponse<String> answer = EngineCaller.anonymous(port).post("/engine-rest/procos/verdicts", "{}");
+
+    assertThat(answer.statusCode()).isEqualTo(404);
+    assertThat(answer.headers().firstValue(CapabilitiesFilter.VERDICTS)).isEmpty();
   }
 
   @Test
