@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,14 @@ import pytest
 from rich.console import Console
 
 from tests.chaos import report
-from tests.chaos.cases import CASES, Case, Lane, chosen
+from tests.chaos.case import Case, Lane
+from tests.chaos.cases import CASES, chosen
 from tests.chaos.run import CaseRun, Result
 from tests.chaos.stack import running_stack
+from tests.chaos.versions import versions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.status import Status
 
@@ -49,12 +52,19 @@ def main() -> int:
     console.print(f"chaos: seed {seed}, {len(cases)} cases; replay with: {_replay(options, seed)}")
     begun = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="procos-chaos-"))
-    results, left = _run(cases, seed, folder)
-    seconds = time.monotonic() - begun
-    report.show(console, results, seed=seed)
+    results, versions, left = _run(cases, seed, folder)
+    run = report.Run(
+        seed=seed,
+        lane=options.lane,
+        seconds=time.monotonic() - begun,
+        day=datetime.now(UTC).date(),
+        versions=versions,
+        results=results,
+    )
+    report.show(console, run)
     if options.json:
-        report.write(options.json, results, seed=seed, lane=options.lane, seconds=seconds)
-    return _conclude(results, left, seconds, folder=folder, keep=options.keep)
+        report.write(options.json, run)
+    return _conclude(results, left, run.seconds, folder=folder, keep=options.keep)
 
 
 def _replay(options: argparse.Namespace, seed: int) -> str:
@@ -62,20 +72,21 @@ def _replay(options: argparse.Namespace, seed: int) -> str:
     return f"make {target} SEED={seed}" + (f' ONLY="{" ".join(options.only)}"' if options.only else "")
 
 
-def _run(cases: Sequence[Case], seed: int, folder: Path) -> tuple[list[Result], list[str]]:
-    """Run the cases one after the other; returns what came of them, and what was still there at the end."""
+def _run(cases: Sequence[Case], seed: int, folder: Path) -> tuple[list[Result], Mapping[str, str], list[str]]:
+    """Run the cases one after the other; returns what came of them, on which versions, and what was left at the end."""
     results: list[Result] = []
     begun = time.monotonic()
     console.print("bringing up engine, RabbitMQ, Redis, a bridge and two workers …")
     with running_stack(folder) as stack:
         console.print(f"all up after {time.monotonic() - begun:.0f} s")
+        versions = versions_of(stack)
         for number, case in enumerate(cases, start=1):
             results.append(_run_case(stack, case, seed, f"{number:2}/{len(cases)}"))
-    return results, stack.leftovers()
+    return results, versions, stack.leftovers()
 
 
 def _run_case(stack: Stack, case: Case, seed: int, number: str) -> Result:
-    title = f"{number}  {case.title}"
+    title = f"{number}  {case.name}"
     begun = time.monotonic()
     with console.status(f"{title}: {case.instances + case.poison} instances over {case.over:g} s") as status:
 
@@ -85,9 +96,10 @@ def _run_case(stack: Stack, case: Case, seed: int, number: str) -> Result:
         result = CaseRun(stack, case, seed, say).run()
     verdict = "[green]held  [/]" if result.passed else "[bold red]BROKEN[/]"
     console.print(
-        f"{title:<42} {verdict} {result.seconds:5.1f} s  {result.ended}/{result.instances} ended, "
+        f"{title:<34} {verdict} {result.seconds:5.1f} s  {result.ended}/{result.instances} ended, "
         f"lost {len(result.count.lost)}, twice {result.count.duplicates}, "
         f"recovered in {report.seconds_of(result.recovery)} s"
+        + "".join(f", {what} in {seconds:.1f} s" for what, seconds in result.measured.items())
     )
     for problem in (*result.problems, *(result.history if not result.passed else ())):
         console.print(f"       {problem}", markup=False)

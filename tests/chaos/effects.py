@@ -45,6 +45,8 @@ class Entry:
 class Count:
     """What the ledger of one case says."""
 
+    effects: int
+    """All of them, the needless ones included."""
     lost: Sequence[Place]
     duplicated: Mapping[Place, int]
     starts: Mapping[Place, int]
@@ -68,6 +70,7 @@ def count(entries: Iterable[Entry], instances: Iterable[str], *, demanded: Seque
     effects = Counter(entry.place for entry in entries if entry.word == "effect")
     wanted = [(instance, activity) for instance in instances for activity in demanded]
     return Count(
+        effects=effects.total(),
         lost=[place for place in wanted if not effects[place]],
         duplicated={place: times - 1 for place, times in effects.items() if times > 1},
         starts=Counter(entry.place for entry in entries if entry.word == "start"),

@@ -21,6 +21,10 @@ class EngineView:
         self._session = requests.Session()
         self._session.trust_env = False
 
+    def version(self) -> str:
+        """Return the engine's version."""
+        return str(self._get("/version")["version"])
+
     def deploy(self, folder: Path) -> None:
         """Deploy the models of a folder."""
         files = {path.name: (path.name, path.read_bytes(), "application/xml") for path in folder.glob("*.bpmn")}

@@ -10,7 +10,7 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from tests.chaos.proxy import FORWARD, RESET, SWALLOW, Act, Chunk, Direction, Verdict
+from tests.chaos.traffic import FORWARD, RESET, SWALLOW, Act, Chunk, Direction, Verdict
 
 if TYPE_CHECKING:
     import random
@@ -23,10 +23,14 @@ VARIABLES = re.compile(rb'(?<="variables":\{)(?:"\w+":\{[^{}]*\{[^{}]*\}[^{}]*\}
 RESERVED = re.compile(rb"\$3\r\nnew\r\n")
 """In Redis's reply to a reservation."""
 CONFIRMED = re.compile(rb"\x00\x3c\x00\x50.{8}[\x00\x01]\xce", re.DOTALL)
-COMPLETING = re.compile(rb"POST /engine-rest/external-task/[^/ ]+/complete ")
+LISTED = re.compile(rb"POST /engine-rest/procos/verdicts ")
+SINGLE = re.compile(rb"POST /engine-rest/external-task/[^/ ]+/(?:complete|failure|bpmnError) ")
+COMPLETING = re.compile(rb"POST /engine-rest/(?:external-task/[^/ ]+/complete|procos/verdicts) ")
+"""One result, or a list of verdicts, of which most are results."""
 FETCHING = re.compile(rb"POST /engine-rest/external-task/fetchAndLock ")
 REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE) /")
-DONE = re.compile(rb"HTTP/1\.1 204")
+DONE = re.compile(rb"HTTP/1\.1 20[04]")
+"""204 to one, 200 to a list; its words may follow in further chunks, which are lost with the connection."""
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 

@@ -22,26 +22,69 @@ COMMAND_SECONDS = 60.0
 CURE = "PostgreSQL is not installed: apt-get install postgresql"
 
 
+class Postgres:
+    """The cluster, which may be stopped and started again; its data stays."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.address = f"postgresql://{USER}@127.0.0.1:{port}/{USER}"
+        self._home, self._data, self._port = home, home / "data", port
+        self._programs, self._owner = _programs(), _as_owner(home)
+
+    def create(self) -> None:
+        """Make the folder of data."""
+        initdb = self._programs / "initdb"
+        _run(*self._owner, initdb, "-D", self._data, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; after a crash it reads its log first."""
+        options = f"-c listen_addresses=127.0.0.1 -c port={self._port} -c unix_socket_directories={self._home}"
+        self._control("-l", self._home / "log", "-w", "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it at once, as a crash does: nothing is written any more, and no connection is told."""
+        self._control("-m", "immediate", "-w", "stop")
+
+    def _control(self, *arguments: str | Path) -> None:
+        _run(*self._owner, self._programs / "pg_ctl", "-D", self._data, *arguments)
+
+
 @contextmanager
 def running_postgres(port: int) -> Iterator[str]:
-    """Run a cluster for the length of the block; yields its address for PROCOS_ENGINE_DB_URL.
+    """Run a cluster for the length of the block; yields its address for PROCOS_ENGINE_DB_URL."""
+    with running_cluster(port) as postgres:
+        yield postgres.address
+
+
+@contextmanager
+def running_cluster(port: int) -> Iterator[Postgres]:
+    """Run a cluster that may be stopped and started again, for the length of the block.
 
     Raises:
         RuntimeError: PostgreSQL is not installed, or does not start.
     """
-    programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="procos-chaos-postgres-"))
-    data, as_owner = home / "data", _as_owner(home)
     try:
-        _run(*as_owner, programs / "initdb", "-D", data, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={home}"
-        _run(*as_owner, programs / "pg_ctl", "-D", data, "-l", home / "log", "-w", "-o", options, "start")
+        postgres = Postgres(home, port)
+        postgres.create()
+        postgres.start()
         try:
-            yield f"postgresql://{USER}@127.0.0.1:{port}/{USER}"
+            yield postgres
         finally:
-            _run(*as_owner, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            postgres.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def version() -> str:
+    """Return the version of the programs that are used, such as 15.8."""
+    words = subprocess.run(
+        [str(_programs() / "postgres"), "--version"],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=True,
+    )
+    return words.stdout.split()[2]
 
 
 def _programs() -> Path:

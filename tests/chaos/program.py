@@ -31,12 +31,14 @@ class ProgramPlan:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
+    prefix: tuple[str, ...] = ()
+    """A command that runs it elsewhere, as the same process."""
 
     def start(self) -> Program:
         """Start it."""
         with self.log.open("ab") as words:
             process = subprocess.Popen(
-                [sys.executable, "-m", *self.arguments],
+                [*self.prefix, sys.executable, "-m", *self.arguments],
                 env=dict(self.environment),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,

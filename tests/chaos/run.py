@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,15 @@ import requests
 
 from tests.chaos import effects, invariants
 from tests.chaos.accounts import account, unbalanced
-from tests.chaos.faults import Scene
 from tests.chaos.load import ORDER, POISON, Load, drawn
+from tests.chaos.scene import Scene
+from tests.chaos.ways import Way
 from tests.services import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from tests.chaos.cases import Case
+    from tests.chaos.case import Case
     from tests.chaos.effects import Count
     from tests.chaos.stack import Stack
 
@@ -40,6 +40,8 @@ class Result:
     recovery: float | None
     seconds: float
     problems: Sequence[str]
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of what else the case sets a limit to."""
     history: Sequence[str] = field(default=())
     """What happened at the places that were lost or done twice."""
 
@@ -59,22 +61,33 @@ class CaseRun:
         self._orders = drawn(case.name, ORDER, case.instances, case.over, self._rng)
         self._poison = drawn(case.name, POISON, case.poison, case.over, self._rng)
         self._every = sorted([*self._orders, *self._poison], key=lambda order: order.after)
+        self._measured: dict[str, float] = {}
         self._load = Load(stack, self._every, self._effects)
 
     def run(self) -> Result:
         """Bring the load and the fault about, await the end, and judge."""
         begun = time.monotonic()
-        with self._stack.on_postgres() if self._case.on_postgres else nullcontext():
-            problems: list[str] = []
-            before = account(self._stack)
-            over = self._strike(problems)
-            ended_at = self._await_end(over)
-            problems += invariants.unsettled(self._stack)
-            if self._case.keeps_books:
-                self._attempt(lambda: problems.extend(unbalanced(before, account(self._stack))), problems)
-            result = self._judged(begun, over, ended_at, problems)
-            self._clear(result)
+        self._stack.choose_engine(on_postgres=self._case.on_postgres)
+        way = self._led()
+        problems: list[str] = []
+        before = account(self._stack)
+        over = self._strike(problems)
+        ended_at = self._await_end(over)
+        problems += invariants.unsettled(self._stack)
+        if self._case.keeps_books:
+            self._attempt(lambda: problems.extend(unbalanced(before, account(self._stack))), problems)
+        if self._case.counts_verdicts:
+            problems += way.unlike()
+        result = self._judged(begun, over, ended_at, problems)
+        self._clear(result)
         return result
+
+    def _led(self) -> Way:
+        """Let the engine be one that takes lists of verdicts, or one that does not."""
+        way = Way(self._case.verdicts)
+        for link in self._stack.engine_links:
+            link.always(way)
+        return way
 
     def _strike(self, problems: list[str]) -> float:
         """Start the load and let the fault strike in the midst of it; returns when both were over."""
@@ -92,7 +105,13 @@ class CaseRun:
             problems.append(f"{type(error).__name__}: {error}")
 
     def _scene(self) -> Scene:
-        return Scene(stack=self._stack, rng=self._rng, effects_file=self._effects, say=self._say)
+        return Scene(
+            stack=self._stack,
+            rng=self._rng,
+            effects_file=self._effects,
+            say=self._say,
+            measured=self._measured.__setitem__,
+        )
 
     def _await_end(self, over: float) -> float | None:
         """Return when every instance had ended, or None."""
@@ -127,6 +146,7 @@ class CaseRun:
             recovery=recovery,
             seconds=time.monotonic() - begun,
             problems=problems,
+            measured=self._measured,
             history=[f"{place}: {'; '.join(effects.told(entries, place))}" for place in places],
         )
 
@@ -140,6 +160,10 @@ class CaseRun:
             found.append(f"{count.duplicates} effects are duplicates, bound {case.duplicates}: {named}")
         if recovery is not None and recovery > case.recovery:
             found.append(f"recovered after {recovery:.1f} s, bound {case.recovery:g} s")
+        for what, limit in case.limits.items():
+            seconds = self._measured.get(what)
+            if seconds is None or seconds > limit:
+                found.append(f"{what} {'never' if seconds is None else f'after {seconds:.1f} s'}, bound {limit:g} s")
         if self._poison:
             found += invariants.broken_by_poison(self._stack, f"{case.name}.{POISON}", count)
         return found

@@ -13,12 +13,14 @@ from procos.kernel.parts.redis import redis_part
 from procos.kernel.ports import Ports
 from procos.kernel.state import StackFolder
 from procos.settings import load_settings
-from tests.chaos.postgres import running_postgres
+from tests.chaos.postgres import running_cluster
 from tests.services import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.chaos.postgres import Postgres
 
 
 class AnyPorts(Ports):
@@ -59,15 +61,15 @@ def running_services(folder: Path, ports: Ports) -> Iterator[Services]:
 
 
 @contextmanager
-def engine_on_postgres(folder: Path, ports: Ports) -> Iterator[Service]:
+def engine_on_postgres(folder: Path, ports: Ports) -> Iterator[tuple[Service, Postgres]]:
     """Run a PostgreSQL and an engine on it for the length of the block."""
     stack = StackFolder(folder)
     stack.create()
-    with running_postgres(ports.choose()) as address:
-        settings = load_settings({"PROCOS_ENGINE_DB_URL": address}, dotenv=None)
+    with running_cluster(ports.choose()) as postgres:
+        settings = load_settings({"PROCOS_ENGINE_DB_URL": postgres.address}, dotenv=None)
         engine = Service(engine_part(settings, folder=stack, ports=ports), stack.log("engine"))
         try:
-            yield engine.start()
+            yield engine.start(), postgres
         finally:
             engine.stop()
 

@@ -1,13 +1,14 @@
 """What the cases run against: real services, started once, and a bridge and two workers that reach them by the proxy.
 
-Five links, one per kind of client and service, so that a fault may strike the bridge alone. Whatever is not restarted
-by its fault is started again by the case; `whole` says when everything is back.
+One link per kind of client and service, so that a fault may strike the bridge alone. What a fault does not restart is
+started again by the case: `whole` brings everything back.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from procos.kernel.ports import Ports
+    from tests.chaos.postgres import Postgres
     from tests.chaos.proxy import Link
     from tests.chaos.services import Services
     from tests.services import Service
@@ -39,6 +41,8 @@ SLOTS = GENERIC_SLOTS + AI_SLOTS
 READY_SECONDS = 60.0
 BRIDGE, GENERIC, AI = "bridge", "generic", "ai"
 TASK_QUEUES = (AI, GENERIC)
+USUAL = (BRIDGE, *TASK_QUEUES)
+SLOTS_OF = {GENERIC: GENERIC_SLOTS, AI: AI_SLOTS}
 MARK = "CHAOS_STACK"
 """In the environment of every program of ours, with the folder as its value."""
 
@@ -57,12 +61,17 @@ class Stack:
     def __init__(self, folder: Path, services: Services, proxy: FaultProxy, ports: Ports) -> None:
         self.folder, self.services, self.ports = folder, services, ports
         self.engine = services.engine
+        self.postgres: Postgres | None = None
+        self._other_engine = ExitStack()
+        self._proxy = proxy
         self.health_port = ports.choose()
         self.bridge_engine = proxy.link("bridge-engine", port_of(services.engine))
+        self.replica_engine = proxy.link("replica-engine", port_of(services.engine))
         self.bridge_broker = proxy.link("bridge-broker", port_of(services.broker))
         self.bridge_redis = proxy.link("bridge-redis", port_of(services.redis))
         self.worker_broker = proxy.link("worker-broker", port_of(services.broker))
         self.worker_redis = proxy.link("worker-redis", port_of(services.redis))
+        self.links = (*self.engine_links, *self.links_to(services.broker), *self.links_to(services.redis))
         self.programs: dict[str, Program] = {}
         self._past: list[Program] = []
         self.stubborn: list[str] = []
@@ -71,24 +80,40 @@ class Stack:
         self.redis = redis.Redis.from_url(services.redis.environment["PROCOS_REDIS_URL"], decode_responses=True)
         self.broker = BrokerSettings(url=services.broker.environment["PROCOS_BROKER_URL"])
 
+    @property
+    def engine_links(self) -> tuple[Link, ...]:
+        """The links of the bridge, and of a second one, to the engine."""
+        return (self.bridge_engine, self.replica_engine)
+
     def links_to(self, service: Service) -> tuple[Link, ...]:
         """Return the links that lead to a service."""
         return {
             self.services.broker: (self.bridge_broker, self.worker_broker),
             self.services.redis: (self.bridge_redis, self.worker_redis),
-        }.get(service, (self.bridge_engine,))
+        }.get(service, self.engine_links)
 
-    def start(self, name: str, environment: Mapping[str, str] | None = None) -> Program:
-        """Start the bridge or a worker; the one before it is remembered until the end."""
+    def start(
+        self,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        slots: int | None = None,
+        prefix: tuple[str, ...] = (),
+    ) -> Program:
+        """Start a bridge or a worker; the one before it under this name is remembered until the end.
+
+        The name begins with what it is: `bridge`, or the queue of a worker, which may have other slots than usual.
+        """
         if name in self.programs:
             self._past.append(self.programs[name])
         self._started += 1
-        program = self.programs[name] = self._plan(name, environment or {}).start()
+        plan = self._plan(name, environment or {}, slots or SLOTS_OF.get(_kind(name), 0))
+        program = self.programs[name] = replace(plan, prefix=prefix).start()
         return program
 
     def start_all(self) -> None:
         """Start the bridge and a worker for each queue, and wait until they consume."""
-        for name in (BRIDGE, *TASK_QUEUES):
+        for name in USUAL:
             self.start(name)
         self.await_consumers()
 
@@ -105,18 +130,24 @@ class Stack:
             return 0
 
     def whole(self) -> None:
-        """Undo what a fault may have left: links pass, and every program lives."""
-        for link in (self.bridge_engine, *self.links_to(self.services.broker), *self.links_to(self.services.redis)):
+        """Undo what a fault may have left: links pass, every usual program lives, and no other does."""
+        for link in self.links:
             link.watch()
             link.delay(0.0)
             link.freeze(frozen=False)
             link.accept()
-        for name in (BRIDGE, *TASK_QUEUES):
+        for name in self.programs.keys() - USUAL:
+            self._past.append(stranger := self.programs.pop(name))
+            if stranger.lives:
+                stranger.kill()
+        for name in USUAL:
             if not self.programs[name].lives:
                 self.start(name)
 
     def renew(self) -> None:
         """Replace bridge and workers at once: what a case has broken may not serve the next one."""
+        for link in self.links:
+            link.reset()
         for program in self.programs.values():
             if program.lives:
                 program.kill()
@@ -138,48 +169,73 @@ class Stack:
         """Name processes of ours that are still there, and those that did not end when asked."""
         return self.stubborn + [f"{process.pid} {process.info['name']}" for process in self._ours()]
 
+    def choose_engine(self, *, on_postgres: bool) -> None:
+        """Lead the bridge to the engine on H2 or to one on PostgreSQL, which is kept for as long as it is wanted."""
+        if not on_postgres:
+            self._other_engine.close()
+        elif self.postgres is None:
+            self._other_engine.enter_context(self._on_postgres())
+
     @contextmanager
-    def on_postgres(self) -> Iterator[Service]:
-        """Lead the bridge to another engine, on PostgreSQL, for the length of the block."""
+    def reachable_at(self, host: str) -> Iterator[Mapping[str, str]]:
+        """Let broker and Redis be reached at another address of this machine; yields what a worker there is told."""
+        services = self.services
+        broker = self._proxy.link("host-broker", port_of(services.broker), host=host)
+        ledger = self._proxy.link("host-redis", port_of(services.redis), host=host)
+        try:
+            yield self._addresses(broker, ledger)
+        finally:
+            broker.refuse()
+            ledger.refuse()
+
+    @contextmanager
+    def _on_postgres(self) -> Iterator[None]:
         first, view = self.engine, self.view
-        with engine_on_postgres(self.folder / "postgres", self.ports) as engine:
-            self.engine = engine
+        with engine_on_postgres(self.folder / "postgres", self.ports) as (engine, postgres):
+            self.engine, self.postgres = engine, postgres
             self.view = EngineView(engine.environment["PROCOS_ENGINE_URL"])
             self.view.deploy(MODELS)
-            self.bridge_engine.retarget(port_of(engine))
+            self._lead_to(engine)
             try:
-                yield engine
+                yield
             finally:
-                self.engine, self.view = first, view
-                self.bridge_engine.retarget(port_of(first))
+                self.engine, self.view, self.postgres = first, view, None
+                self._lead_to(first)
 
-    def _plan(self, name: str, extra: Mapping[str, str]) -> ProgramPlan:
-        slots = {GENERIC: GENERIC_SLOTS, AI: AI_SLOTS}.get(name)
+    def _lead_to(self, engine: Service) -> None:
+        for link in self.engine_links:
+            link.retarget(port_of(engine))
+
+    def _plan(self, name: str, extra: Mapping[str, str], slots: int) -> ProgramPlan:
+        kind = _kind(name)
         node = f"{name}-{self._started}@chaos"
-        worker = ("celery", "-A", "procos.app", "worker", "-Q", name, "-c", str(slots), "-n", node)
+        worker = ("celery", "-A", "procos.app", "worker", "-Q", kind, "-c", str(slots), "-n", node)
         return ProgramPlan(
             name=name,
-            arguments=worker if slots else ("procos", "bridge"),
-            environment={**self._environment(name), **extra},
+            arguments=("procos", "bridge") if kind == BRIDGE else worker,
+            environment={**self._environment(kind), **extra},
             log=self.folder / "logs" / f"{name}.log",
         )
 
-    def _environment(self, name: str) -> Mapping[str, str]:
-        broker, ledger = (self.worker_broker, self.worker_redis)
-        addresses = {}
-        if name == BRIDGE:
-            broker, ledger = self.bridge_broker, self.bridge_redis
+    def _environment(self, kind: str) -> Mapping[str, str]:
+        addresses = dict(self._addresses(self.worker_broker, self.worker_redis))
+        if kind == BRIDGE:
             addresses = {
+                **self._addresses(self.bridge_broker, self.bridge_redis),
                 "PROCOS_ENGINE_URL": f"http://{HOST}:{self.bridge_engine.port}/engine-rest",
                 "PROCOS_BRIDGE_HEALTH_PORT": str(self.health_port),
             }
-        addresses["PROCOS_BROKER_URL"] = _through(broker, self.services.broker, "PROCOS_BROKER_URL")
-        addresses["PROCOS_REDIS_URL"] = _through(ledger, self.services.redis, "PROCOS_REDIS_URL")
         known = {setting: value for setting, value in SETTINGS.items() if setting in known_names()}
         # As the Procfile does: a prefork worker whose whole group is asked to end gives its tasks time.
-        style = {"REMAP_SIGTERM": "SIGQUIT"} if name == GENERIC else {}
+        style = {"REMAP_SIGTERM": "SIGQUIT"} if kind == GENERIC else {}
         path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]), "PYTHONUNBUFFERED": "1"}
-        return {**clean_environment(), **addresses, **known, **style, **path, MARK: str(self.folder)}
+        return {**clean_environment(), **known, **addresses, **style, **path, MARK: str(self.folder)}
+
+    def _addresses(self, broker: Link, ledger: Link) -> Mapping[str, str]:
+        return {
+            "PROCOS_BROKER_URL": _through(broker, self.services.broker, "PROCOS_BROKER_URL"),
+            "PROCOS_REDIS_URL": _through(ledger, self.services.redis, "PROCOS_REDIS_URL"),
+        }
 
     def _ours(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter(["environ", "name"]):
@@ -188,8 +244,12 @@ class Stack:
 
 
 def _through(link: Link, service: Service, name: str) -> str:
-    """Return a service's address with the link's port in place of its own."""
-    return service.environment[name].replace(f"{HOST}:{port_of(service)}", f"{HOST}:{link.port}")
+    """Return a service's address with the link's in place of its own."""
+    return service.environment[name].replace(f"{HOST}:{port_of(service)}", f"{link.host}:{link.port}")
+
+
+def _kind(name: str) -> str:
+    return name.partition("-")[0]
 
 
 @contextmanager
@@ -201,6 +261,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         proxy = FaultProxy()
         running.callback(proxy.close)
         stack = Stack(folder, services, proxy, ports)
+        running.callback(stack.choose_engine, on_postgres=False)
         running.callback(stack.end_past)
         running.callback(stack.stop_programs)
         stack.view.deploy(MODELS)

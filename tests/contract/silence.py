@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.chaos.proxy import FORWARD, HOST, SWALLOW, Direction, FaultProxy
+from tests.chaos.proxy import HOST, FaultProxy
+from tests.chaos.traffic import FORWARD, SWALLOW, Direction
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
 
-    from tests.chaos.proxy import Chunk, Verdict
+    from tests.chaos.traffic import Chunk, Verdict
 
 
 class Silence:

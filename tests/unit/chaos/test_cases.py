@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from tests.chaos.cases import CASES, Lane, chosen
+from tests.chaos.case import ALONE, PROMPT, Case, Lane, Part, Verdicts, both_ways
+from tests.chaos.cases import CASES, chosen
 from tests.chaos.load import ORDER, drawn
+from tests.chaos.scene import nothing
 
 UNDISTURBED = {"control", "engine-stop", "engine-kill-h2", "engine-kill-postgres", "bridge-kill-result"}
 
@@ -24,6 +26,33 @@ class TestCases:
     def test_that_end_no_running_task_allow_no_duplicate(self, name: str) -> None:
         (case,) = chosen(Lane.FULL, [name])
         assert case.duplicates == 0
+
+    def test_of_one_part_stand_beside_each_other_in_the_document(self) -> None:
+        assert {case.part for case in CASES} == set(Part)
+
+    def test_of_the_short_lane_report_in_both_ways_about_equally_often(self) -> None:
+        ways = [case.verdicts for case in chosen(Lane.SHORT, []) if case.counts_verdicts]
+        assert abs(ways.count(Verdicts.LISTED) - ways.count(Verdicts.ALONE)) <= 1
+
+    @pytest.mark.parametrize("name", ["engine-stop", "answers-lost"])
+    def test_that_matter_most_report_in_both_ways_in_the_short_lane(self, name: str) -> None:
+        assert {name, name + ALONE} <= {case.name for case in chosen(Lane.SHORT, [])}
+
+
+class TestBothWays:
+    CASE = Case(name="a", title="A", part=Part.ENGINE, story="Ends.", fault=nothing, duplicates=1, recovery=PROMPT)
+
+    def test_make_two_cases_that_differ_in_how_verdicts_are_sent(self) -> None:
+        listed, alone = both_ways(self.CASE)
+        assert (listed.name, listed.verdicts) == ("a", Verdicts.LISTED)
+        assert (alone.name, alone.verdicts) == ("a-alone", Verdicts.ALONE)
+        assert (listed.fault, listed.duplicates) == (alone.fault, alone.duplicates)
+        assert listed.counts_verdicts
+        assert alone.counts_verdicts
+
+    def test_belong_to_the_full_lane_unless_told_otherwise(self) -> None:
+        assert [case.lane for case in both_ways(self.CASE)] == [Lane.FULL, Lane.FULL]
+        assert [case.lane for case in both_ways(self.CASE, short=[Verdicts.ALONE])] == [Lane.FULL, Lane.SHORT]
 
 
 class TestChosen:

@@ -9,10 +9,12 @@ import struct
 import pytest
 
 from tests.chaos import moments
-from tests.chaos.proxy import Act, Chunk, Direction
+from tests.chaos.traffic import Act, Chunk, Direction
 
 COMPLETE = b"POST /engine-rest/external-task/f3a1-77/complete HTTP/1.1\r\nHost: x\r\n\r\n"
 FIND = b"GET /engine-rest/external-task/f3a1-77 HTTP/1.1\r\nHost: x\r\n\r\n"
+LIST = b"POST /engine-rest/procos/verdicts HTTP/1.1\r\nHost: x\r\n\r\n"
+ANSWERS = b'HTTP/1.1 200 \r\nContent-Length: 1000\r\n\r\n{"answers":[{"status":204},'
 DONE = b"HTTP/1.1 204 \r\nDate: today\r\n\r\n"
 
 
@@ -45,6 +47,15 @@ class TestPatterns:
     def test_do_not_take_a_delivery_for_a_confirm(self) -> None:
         assert not moments.CONFIRMED.search(struct.pack(">BHIHHQBB", 1, 2, 13, 60, 60, 7, 0, 0xCE))
 
+    def test_know_a_list_of_verdicts(self) -> None:
+        assert moments.COMPLETING.search(LIST)
+        assert moments.LISTED.match(LIST)
+        assert not moments.SINGLE.match(LIST)
+
+    @pytest.mark.parametrize("verb", [b"complete", b"failure", b"bpmnError"])
+    def test_know_a_single_verdict(self, verb: bytes) -> None:
+        assert moments.SINGLE.match(COMPLETE.replace(b"complete", verb))
+
     def test_know_a_completion(self) -> None:
         assert moments.COMPLETING.search(COMPLETE)
         assert not moments.COMPLETING.search(COMPLETE.replace(b"/complete", b"/extendLock"))
@@ -56,6 +67,24 @@ class TestLostAnswers:
         assert rule.judge(chunk(COMPLETE)).act is Act.FORWARD
         assert rule.judge(chunk(DONE, answer=True)).act is Act.RESET
         assert rule.lost == 1
+
+    def test_resets_the_answer_to_a_list_at_its_first_chunk(self) -> None:
+        rule = moments.LostAnswers(1.0, rng())
+        rule.judge(chunk(LIST))
+        rule.judge(chunk(b'{"verdicts":[]}'))
+        assert rule.judge(chunk(ANSWERS, answer=True)).act is Act.RESET
+        assert rule.lost == 1
+
+    def test_decides_once_for_an_answer_of_several_chunks(self) -> None:
+        rule = moments.LostAnswers(0.0, rng())
+        rule.judge(chunk(LIST))
+        verdicts = [rule.judge(chunk(part, answer=True)).act for part in (ANSWERS, b'{"status":204}]}')]
+        assert verdicts == [Act.FORWARD, Act.FORWARD]
+
+    def test_leaves_answers_to_questions_alone(self) -> None:
+        rule = moments.LostAnswers(1.0, rng())
+        rule.judge(chunk(FIND))
+        assert rule.judge(chunk(ANSWERS, answer=True)).act is Act.FORWARD
 
     def test_leaves_other_answers_alone(self) -> None:
         rule = moments.LostAnswers(1.0, rng())
@@ -93,6 +122,10 @@ class TestLateFetches:
     def test_hold_back_a_completion(self) -> None:
         rule = moments.LateFetches(completions=1.0, fetches=2.0)
         assert rule.judge(chunk(COMPLETE)).seconds == 1.0
+
+    def test_hold_back_a_list(self) -> None:
+        rule = moments.LateFetches(completions=1.0, fetches=2.0)
+        assert rule.judge(chunk(LIST)).seconds == 1.0
 
     def test_leave_other_answers_alone(self) -> None:
         rule = moments.LateFetches(completions=1.0, fetches=2.0)

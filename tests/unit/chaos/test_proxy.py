@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.moments import Moment
-from tests.chaos.proxy import HOST, Act, Chunk, Direction, FaultProxy, Verdict
+from tests.chaos.proxy import HOST, FaultProxy
+from tests.chaos.traffic import Act, Chunk, Direction, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ class Echo:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self.heard = b""
+        self._connection: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -37,6 +39,7 @@ class Echo:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self._connection = connection
             with connection:
                 self._answer(connection)
 
@@ -47,6 +50,11 @@ class Echo:
                 connection.sendall(words)
         except OSError:
             return
+
+    def hang_up(self) -> None:
+        """End the connection there is."""
+        assert self._connection is not None
+        self._connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -133,6 +141,59 @@ class TestLink:
             client.settimeout(SECONDS)
             assert client.recv(4096) == b"late"
 
+    def test_lets_nothing_to_the_client_while_that_direction_is_frozen(self, link: Link, echo: Echo) -> None:
+        with closing(client_of(link)) as client:
+            link.freeze(direction=Direction.TO_CLIENT)
+            client.sendall(b"heard")
+            client.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert echo.heard == b"heard"
+            link.freeze(direction=Direction.TO_CLIENT, frozen=False)
+            client.settimeout(SECONDS)
+            assert client.recv(4096) == b"heard"
+
+    def test_lets_nothing_to_the_service_while_that_direction_is_frozen(self, link: Link, echo: Echo) -> None:
+        with closing(client_of(link)) as client:
+            link.freeze(direction=Direction.TO_SERVICE)
+            client.sendall(b"late")
+            client.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert echo.heard == b""
+            link.freeze(direction=Direction.TO_SERVICE, frozen=False)
+            client.settimeout(SECONDS)
+            assert client.recv(4096) == b"late"
+
+    def test_tells_a_frozen_client_of_no_end_before_it_flows_again(self, link: Link, echo: Echo) -> None:
+        with closing(client_of(link)) as client:
+            assert asked(client, b"hello") == b"hello"
+            link.freeze()
+            echo.hang_up()
+            client.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            link.freeze(frozen=False)
+            client.settimeout(SECONDS)
+            assert client.recv(1) == b""
+
+    def test_never_tells_a_client_that_it_is_forsaken(self, link: Link, echo: Echo) -> None:
+        with closing(client_of(link)) as client:
+            assert asked(client, b"hello") == b"hello"
+            link.forsake()
+            client.sendall(b"anybody?")
+            client.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        assert echo.heard == b"hello"
+
+    def test_serves_new_connections_when_it_has_forsaken_the_old(self, link: Link) -> None:
+        with closing(client_of(link)) as client:
+            assert asked(client, b"hello") == b"hello"
+            link.forsake()
+            with closing(client_of(link)) as another:
+                assert asked(another, b"again") == b"again"
+
     def test_leads_elsewhere_when_told(self, link: Link) -> None:
         other = Echo()
         try:
@@ -177,6 +238,27 @@ class TestRule:
         with closing(client_of(link)) as client, pytest.raises(ConnectionResetError):
             asked(client, b"please")
         assert echo.heard == b""
+
+    def test_that_rewrites_is_heard_by_the_next_rule(self, link: Link) -> None:
+        link.always(Always(Verdict(act=Act.REWRITE, content=b"now")))
+        moment = Moment(re.compile(b"now"), Direction.TO_SERVICE, lambda: None)
+        link.watch(moment)
+        with closing(client_of(link)) as client:
+            client.sendall(b"later")
+            assert moment.struck.wait(SECONDS)
+
+    def test_that_stands_outlasts_those_that_are_watched(self, link: Link) -> None:
+        link.always(Always(Verdict(act=Act.REWRITE, content=b"always")))
+        link.watch(Always(Verdict(act=Act.FORWARD)))
+        link.watch()
+        with closing(client_of(link)) as client:
+            assert asked(client, b"please") == b"always"
+
+    def test_that_delays_keeps_what_another_wrote(self, link: Link) -> None:
+        link.always(Always(Verdict(act=Act.REWRITE, content=b"other")))
+        link.watch(Always(Verdict(act=Act.DELAY, seconds=0.01)))
+        with closing(client_of(link)) as client:
+            assert asked(client, b"words") == b"other"
 
 
 class TestMoment:
