@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt unit contract e2e bench chaos-short chaos requirements prerequisites clean
+.PHONY: help demo test check fmt unit contract e2e bench bench-scale chaos-short chaos reliability requirements prerequisites clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,16 +38,31 @@ contract: .venv/.complete ## the same cases against fakes and against real parts
 e2e: .venv/.complete ## the whole path, real parts
 	pytest tests/worker tests/e2e
 
-bench: prerequisites .venv/.complete ## latency, burst and idle cost beside a raw client
-	@$(BIN)/python -m tests.benchmarks
+bench: .venv/.complete ## ProcOS beside its peers, in 25 minutes; writes docs/performance.md (QUICK=1: does it run here?)
+	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick,--document docs/performance.md) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-scale: .venv/.complete ## ten thousand in flight, a hundred thousand waiting, two bridges beside one; in 12 minutes
+	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
+	@$(BIN)/python -m tests.benchmarks.scale $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 chaos-short: .venv/.complete ## every fault under load, in minutes; SEED=n replays, ONLY="case …" picks
 	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
 	@$(BIN)/python -m tests.chaos --lane short $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
-chaos: .venv/.complete ## the same and what takes longer: frozen links, a slow and a busy engine
+chaos: .venv/.complete ## the whole of it, in 25 minutes: also links, clocks, replicas, a second host; as root
 	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
 	@$(BIN)/python -m tests.chaos --lane full $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+SEEDS ?= 1 2 3
+RUNS := .procos/chaos
+
+reliability: .venv/.complete ## make chaos for each of SEEDS, over an hour, and docs/reliability.md from what came of it
+	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
+	@mkdir -p $(RUNS)
+	@for seed in $(SEEDS); do rm -f $(RUNS)/$$seed.json; \
+	    $(BIN)/python -m tests.chaos --lane full --seed $$seed --json $(RUNS)/$$seed.json || true; done
+	@$(BIN)/python -m tests.chaos.document $(SEEDS:%=$(RUNS)/%.json)
 
 prerequisites: ## install what the system lacks: a JDK, Maven, RabbitMQ, Redis
 	@deploy/dev/prerequisites.sh

@@ -1,7 +1,7 @@
 """Consumes `callbacks`, the outbox of results: a message is acknowledged only after the engine's verdict.
 
-One thread owns the connection (channels are not thread-safe); completer threads report, and hand the message back with
-what `disposals` decides; one mover thread parks and buries, on a connection of its own. While the engine is down
+One thread owns the connection (channels are not thread-safe); `Completers` report, and hand each message back with what
+`disposals` decides; one mover thread parks and buries, on a connection of its own. While the engine is down
 consuming is cancelled and results wait in RabbitMQ; what cannot be reported now though the engine lives is parked, so
 that it stalls nobody; what cannot be read goes to the dead letters.
 """
@@ -17,25 +17,26 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 
-from bridge.disposals import Decision, Disposal, decision_on
+from bridge.completers import MOST_LISTS, Completers, Handled, ListDone
+from bridge.disposals import Disposal
 from bridge.link import open_link
-from bridge.outcomes import read_callback
-from bridge.parking import Parking, times_parked
-from bridge.reporter import Verdict
+from bridge.parking import Parking
 from bridge.wakeup import Wakeup
 from procos import metrics
-from procos.domain.errors import ProcosError
 from procos.logs import get_logger
 from procos.queues import callback_queue, hang_up
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from bridge.bulk_reporter import BulkReporter
     from bridge.ledger import Ledger
     from bridge.reporter import Reporter
     from procos.settings import BrokerSettings
 
+EACH, EACH_LIST = 8, 100
+"""Messages on their way to the bridge for each completer, and for each list of up to 50."""
 PROBE_SECONDS = 1.0
 IDLE_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
@@ -44,19 +45,10 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Handled:
-    """A message that comes back from a completer, with the generation of the connection it belongs to."""
-
-    generation: int
-    message: Any
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Moved:
     """A message that comes back from the mover."""
 
-    handled: _Handled
+    handled: Handled
     succeeded: bool
 
 
@@ -66,18 +58,19 @@ class Callbacks:
     def __init__(
         self,
         reporter: Reporter,
+        bulk: BulkReporter,
         ledger: Ledger,
         broker: BrokerSettings,
         *,
         completers: int,
         queues: Iterable[str],
     ) -> None:
-        self._reporter, self._ledger, self._broker = reporter, ledger, broker
-        self._queues, self._prefetch = tuple(queues), 8 * completers
-        self._completers = ThreadPoolExecutor(completers, thread_name_prefix="completer")
+        self._broker, self._queues = broker, tuple(queues)
+        self._prefetch = max(EACH * completers, EACH_LIST * MOST_LISTS)
+        self._completers = Completers(reporter, bulk, ledger, threads=completers, hand_back=self._hand_back)
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="mover")
         self._parking = Parking(broker, self._queues)
-        self._returned: SimpleQueue[_Handled | _Moved] = SimpleQueue()
+        self._returned: SimpleQueue[Handled | ListDone | _Moved] = SimpleQueue()
         self._wakeup = Wakeup()
         self._generation = 0
         self._begin_generation()
@@ -93,7 +86,7 @@ class Callbacks:
             except Exception as error:  # noqa: BLE001  # any transport's error: unacknowledged results come again
                 log.warning("callbacks.connection_lost", reason=str(error) or type(error).__name__)
                 stop.wait(RECONNECT_SECONDS)
-        self._completers.shutdown(wait=False, cancel_futures=True)
+        self._completers.shut_down()
         self._mover.shutdown(cancel_futures=True)  # one move may be under way, and each of its waits has a limit
         self._parking.close()
 
@@ -116,8 +109,9 @@ class Callbacks:
             consumer.consume()
             while not stop.is_set():
                 beat()
+                self._settle(consumer)  # first: to consume may have brought messages already
                 self._wakeup.wait(connection, self._patience())
-                self._settle(consumer)
+            self._settle(consumer)
             consumer.cancel()
             self._drain(connection, consumer, drain_seconds)
         finally:
@@ -127,9 +121,10 @@ class Callbacks:
     def _begin_generation(self) -> None:
         """Forget the messages of a connection that is closed: the broker delivers them again."""
         self._generation += 1
+        self._completers.forget()
         self._reporting = self._moving = 0
         self._held: deque[Any] = deque()
-        self._to_move: list[tuple[float, _Handled]] = []
+        self._to_move: list[tuple[float, Handled]] = []
         self._paused_until: float | None = None
 
     def _patience(self) -> float:
@@ -161,24 +156,13 @@ class Callbacks:
 
     def _submit(self, message: Any) -> None:
         self._reporting += 1
-        self._completers.submit(self._handle, self._generation, message)
+        self._completers.take(self._generation, message)
 
-    def _handle(self, generation: int, message: Any) -> None:
-        """Report one message, on a completer thread."""
-        self._returned.put(_Handled(generation=generation, message=message, decision=self._try(message)))
+    def _hand_back(self, returned: Sequence[Handled | ListDone]) -> None:
+        """Take messages back, on a completer's thread."""
+        for each in returned:
+            self._returned.put(each)
         self._wakeup.set()
-
-    def _try(self, message: Any) -> Decision:
-        try:
-            callback = read_callback(message, self._ledger)
-            verdict = self._reporter.report(callback.ref, callback.outcome, tries=1 + times_parked(message))
-        except ProcosError as error:
-            return decision_on(error)
-        except Exception as error:  # the message must come back whatever happens, else its slot is lost
-            log.exception("callbacks.report_failed")
-            return decision_on(error)
-        # What was superseded is known from the ledger alone.
-        return Decision(disposal=Disposal.ACKNOWLEDGE, engine_answered=verdict is not Verdict.SUPERSEDED)
 
     def _settle(self, consumer: kombu.Consumer) -> None:
         """Dispose of what the other threads handed back, and do what has fallen due."""
@@ -190,12 +174,16 @@ class Callbacks:
             self._take_back(returned, consumer)
         self._move_what_is_due()
         self._probe_if_due(consumer)
+        self._completers.send_off()
 
-    def _take_back(self, returned: _Handled | _Moved, consumer: kombu.Consumer) -> None:
+    def _take_back(self, returned: Handled | ListDone | _Moved, consumer: kombu.Consumer) -> None:
+        if isinstance(returned, ListDone):
+            self._completers.list_done()
+            return
         handled = returned.handled if isinstance(returned, _Moved) else returned
         if handled.generation != self._generation:
             return
-        if isinstance(returned, _Handled):
+        if isinstance(returned, Handled):
             self._reporting -= 1
             self._dispose(handled, consumer)
             return
@@ -205,7 +193,7 @@ class Callbacks:
         else:
             self._move_in(PROBE_SECONDS, handled)
 
-    def _dispose(self, handled: _Handled, consumer: kombu.Consumer) -> None:
+    def _dispose(self, handled: Handled, consumer: kombu.Consumer) -> None:
         message, decision = handled.message, handled.decision
         match decision.disposal:
             case Disposal.HOLD:
@@ -222,7 +210,7 @@ class Callbacks:
         if decision.engine_answered:
             self._resume(consumer)
 
-    def _hold(self, handled: _Handled, consumer: kombu.Consumer) -> None:
+    def _hold(self, handled: Handled, consumer: kombu.Consumer) -> None:
         if self._paused_until is None:
             log.warning("callbacks.paused", reason=handled.decision.reason)
             consumer.cancel()
@@ -249,7 +237,7 @@ class Callbacks:
             self._submit(self._held.popleft())
         consumer.consume()
 
-    def _move_in(self, seconds: float, handled: _Handled) -> None:
+    def _move_in(self, seconds: float, handled: Handled) -> None:
         self._to_move.append((time.monotonic() + seconds, handled))
 
     def _move_what_is_due(self) -> None:
@@ -260,7 +248,7 @@ class Callbacks:
             self._moving += 1
             self._mover.submit(self._move, handled)
 
-    def _move(self, handled: _Handled) -> None:
+    def _move(self, handled: Handled) -> None:
         """Park or bury one message, on the mover's thread."""
         if handled.generation != self._generation:
             return  # it was delivered again, and would else be there twice

@@ -19,6 +19,7 @@ from bridge.ledger import Ledger
 from bridge.observation import observed
 from bridge.registry import Registry
 from bridge.wiring import Shared, wire
+from procos.caps import all_caps
 from procos.domain.errors import (
     EngineBusyError,
     EngineError,
@@ -61,7 +62,7 @@ def run_bridge(settings: Settings, *, drain: bool = False) -> None:
     shared = Shared(
         settings=settings,
         engine=HttpEngine(Transport(settings.engine)),
-        ledger=Ledger(settings.redis),
+        ledger=Ledger(settings.redis, all_caps()),
         registry=Registry(settings.redis),
         heartbeats=Heartbeats(),
         stop=stop,
@@ -106,7 +107,7 @@ def _start(shared: Shared, parts: Parts, *, drain: bool) -> list[threading.Threa
         *((job.name, partial(job.run, stop, beat)) for job in parts.jobs),
     ]
     if not drain:
-        work += [(POLLER + poller.queue, partial(poller.run, stop, beat)) for poller in parts.pollers]
+        work += [(POLLER + poller.name, partial(poller.run, stop, beat)) for poller in parts.pollers]
         work += [(job.name, partial(job.run, stop, beat)) for job in parts.fetching_jobs]
     threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in work]
     for thread in threads:
@@ -151,7 +152,7 @@ def _stop(shared: Shared, parts: Parts, threads: list[threading.Thread]) -> None
 
 def _release_all(parts: Parts) -> list[threading.Thread]:
     """End the parked polls, beside the joins: an engine that hangs must not use up the time of the reports."""
-    names = {f"release-{poller.queue}": poller for poller in parts.pollers}
+    names = {f"release-{poller.name}": poller for poller in parts.pollers}
     releases = [threading.Thread(target=_release, args=(p,), name=name, daemon=True) for name, p in names.items()]
     for release in releases:
         release.start()
@@ -162,7 +163,7 @@ def _release(poller: Poller) -> None:
     try:
         poller.release()
     except (EngineError, UnreachableError) as error:
-        log.info("poller.not_released", queue=poller.queue, reason=str(error))
+        log.info("poller.not_released", poller=poller.name, reason=str(error))
 
 
 def _join(threads: Sequence[threading.Thread], deadline: float) -> None:

@@ -98,6 +98,19 @@ class Dispatcher:
         finally:
             self._in_hand.remove(batch)
 
+    def ready(self) -> None:
+        """Make sure that what is fetched now can be published.
+
+        Raises:
+            BrokerUnreachableError: it cannot.
+        """
+        while not self._turn.acquire(timeout=BEAT_SECONDS):
+            self._beat()
+        try:
+            self._publisher.ready()
+        finally:
+            self._turn.release()
+
     def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
         """Whether this external task is on its way to the broker right now."""
         return any(external_task_id in batch for batch in tuple(self._in_hand))
@@ -140,7 +153,7 @@ class Dispatcher:
                 metrics.dropped(ref.topic, metrics.Drop.UNRESERVED)
             self._unlock(ref.external_task_id for ref in refs)
             raise
-        chosen = []
+        chosen, without_place = [], []
         for publication, answer in zip(publications, reserved, strict=True):
             ref = replace(publication.dispatch.ref, token=answer.token)
             _count(ref.topic, answer)
@@ -150,9 +163,13 @@ class Dispatcher:
             if answer.reservation is Reservation.ENDED:
                 log.info("external_task.ended_meanwhile", external_task_id=ref.external_task_id)
                 continue
+            if answer.reservation is Reservation.FULL:  # another bridge, or a retry, has taken the place meanwhile
+                without_place.append(ref.external_task_id)
+                continue
             if answer.reservation is Reservation.REPUBLISH:
                 self._doubtful.add(ref.external_task_id)
             chosen.append(replace(publication, dispatch=replace(publication.dispatch, ref=ref)))
+        self._unlock(without_place)
         return chosen
 
     def _publish(self, publications: Sequence[Publication]) -> None:
@@ -240,6 +257,8 @@ def _count(topic: Topic, reserved: Reserved) -> None:
             metrics.dropped(topic, metrics.Drop.ADOPTED)
         case Reservation.ENDED:
             metrics.dropped(topic, metrics.Drop.ENDED)
+        case Reservation.FULL:
+            metrics.dropped(topic, metrics.Drop.GIVEN_BACK)
         case Reservation.REPUBLISH:
             metrics.dropped(topic, metrics.Drop.REPUBLISHED)
             metrics.redelivered(metrics.Redelivery.PUBLISHED_AGAIN)

@@ -2,7 +2,8 @@
 
 A lease that ran out (the engine was down, or this bridge) is taken again only if the engine still names the same
 holder; steps that back off or are being reported are left alone, since a lock would cut the engine's retry timer. So
-each entry is read again right before its call: only a failure that is reported during that one call can meet it.
+each entry is read again right before its call: only a failure that is reported during that one call can meet it. With
+thousands in flight, `pace` says which go before their time and by how much longer; what runs keeps its usual span.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bridge.pace import HORIZONS, share, stretch
 from procos import metrics
 from procos.domain.errors import EngineError, EngineRejectedError, LeaseLostError, TaskGoneError
 from procos.ledger_keys import State
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bridge.ledger import Ledger
-    from bridge.ledger_values import HeldLease, Known
+    from bridge.ledger_values import HeldLease
     from procos.engine.protocol import Engine
 
 TURN_SECONDS = 1.0
+TURN = timedelta(seconds=TURN_SECONDS)
 BATCH = 200
 
 log = get_logger(__name__)
@@ -48,18 +51,19 @@ class LeaseKeeper:
     def turn(self, stop: threading.Event) -> None:
         """Extend what is due now, one batch of each queue; what is left is due in the next turn."""
         for queue in self._queues:
-            for lease in self._ledger.claim_due_leases(queue, BATCH):
+            due = self._ledger.due_within(queue, HORIZONS)
+            for lease in self._ledger.claim_due_leases(queue, BATCH, share=share(due, TURN)):
                 if stop.is_set():
                     return
-                self._keep(lease, queue)
+                self._keep(lease, queue, in_flight=due[-1])
 
-    def _keep(self, lease: HeldLease, queue: str) -> None:
+    def _keep(self, lease: HeldLease, queue: str, *, in_flight: int) -> None:
         self._beat()
         if not lease.known:
             self._ledger.drop_lease(lease.external_task_id, queue)
             return
         try:
-            is_kept = self._look_after(self._timed(lease))
+            kept = self._look_after(self._timed(lease), in_flight)
         except TaskGoneError:
             log.debug("lease.step_gone", external_task_id=lease.external_task_id)  # the watcher sees to it
             metrics.extended(metrics.Extension.GONE)
@@ -67,33 +71,31 @@ class LeaseKeeper:
             log.warning("lease.not_extended", external_task_id=lease.external_task_id, reason=str(error))
             metrics.extended(metrics.Extension.REFUSED)
         else:
-            if is_kept:
-                self._ledger.mark_extended(self._timed(lease), queue)
+            if kept and self._ledger.mark_extended(kept, queue) is State.BACKING_OFF:
+                # Its failure was reported during that call: the next try comes when this lease runs out.
+                log.warning("lease.retry_moved", external_task_id=lease.external_task_id)
 
     def _timed(self, lease: HeldLease) -> HeldLease:
         """Return the lease with a duration: what a worker's sign of life has written anew knows none."""
         return replace(lease, milliseconds=lease.milliseconds or round(self._lock_duration.total_seconds() * 1000))
 
-    def _look_after(self, lease: HeldLease) -> bool:
+    def _look_after(self, lease: HeldLease, in_flight: int) -> HeldLease | None:
         """Extend a published dispatch; one that is only reserved must run out, but its step may be gone."""
         if not lease.extendable:
             self._engine.find(lease.external_task_id)
-            return True
-        if not self._is_under_way(lease):
-            return False
-        self._extend(lease)
-        if (entry := self._entry_of(lease)) and entry.state is State.BACKING_OFF:
-            # Its failure was reported during that call: the next try comes when this lease runs out.
-            log.warning("lease.retry_moved", external_task_id=lease.external_task_id)
-        return True
+            return lease
+        state = self._state_of(lease)
+        if state is None:
+            return None
+        kept = _stretched(lease, in_flight) if state is State.PUBLISHED else lease
+        self._extend(kept)
+        return kept
 
-    def _is_under_way(self, lease: HeldLease) -> bool:
-        """Whether the dispatch is, at this moment, the one that was claimed, and neither failed nor reported."""
-        entry = self._entry_of(lease)
-        return entry is not None and entry.token == lease.token and entry.state in {State.PUBLISHED, State.STARTED}
-
-    def _entry_of(self, lease: HeldLease) -> Known | None:
-        return self._ledger.known([lease.external_task_id]).get(lease.external_task_id)
+    def _state_of(self, lease: HeldLease) -> State | None:
+        """Return the state of the dispatch that was claimed; None if it failed, is being reported, or is past."""
+        entry = self._ledger.known([lease.external_task_id]).get(lease.external_task_id)
+        is_under_way = entry and entry.token == lease.token and entry.state in {State.PUBLISHED, State.STARTED}
+        return entry.state if entry and is_under_way else None
 
     def _extend(self, lease: HeldLease) -> None:
         duration = timedelta(milliseconds=lease.milliseconds)
@@ -102,8 +104,13 @@ class LeaseKeeper:
             metrics.extended(metrics.Extension.EXTENDED)
         except (LeaseLostError, EngineRejectedError):
             task = self._engine.find(lease.external_task_id)
-            if task.lease is None or task.lease.holder != lease.holder or not self._is_under_way(lease):
+            if task.lease is None or task.lease.holder != lease.holder or not self._state_of(lease):
                 raise
             self._engine.lock(lease.external_task_id, lease.holder, duration)
             log.warning("lease.taken_again", external_task_id=lease.external_task_id)
             metrics.extended(metrics.Extension.TAKEN_AGAIN)
+
+
+def _stretched(lease: HeldLease, in_flight: int) -> HeldLease:
+    span = stretch(timedelta(milliseconds=lease.milliseconds), in_flight)
+    return replace(lease, milliseconds=round(span.total_seconds() * 1000))

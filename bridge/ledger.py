@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from bridge.demand import Numbers
+from bridge.leases import Leases
 from bridge.ledger_values import (
     ENTRY_FIELDS,
     BackedOff,
     Claimed,
-    HeldLease,
+    Delayed,
+    Ended,
     InFlight,
     Known,
     ReportClaim,
@@ -22,7 +25,6 @@ from bridge.ledger_values import (
     Reserved,
     in_flight,
 )
-from bridge.store import Store
 from procos import ledger_keys as keys
 from procos import ledger_scripts as scripts
 from procos.domain.external_task import ExternalTaskId, Token
@@ -30,21 +32,22 @@ from procos.domain.external_task import ExternalTaskId, Token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from procos.caps import Cap
     from procos.domain.dispatch import DispatchRef
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, Topic
     from procos.settings import RedisSettings
 
-CLAIM_MILLISECONDS = 3_000
 JUST_ENDED_MILLISECONDS = 60_000
 """How long the answer to a fetch may have been on its way; after that a step that ended is believed to be open again,
 as in a database that was restored."""
 
 
-class Ledger(Store):
-    """The entries in Redis; may be shared by threads."""
+class Ledger(Leases, Numbers):
+    """The entries in Redis; may be shared by threads. `caps` are those of the topics that have some."""
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, caps: Mapping[Topic, Sequence[Cap]] | None = None) -> None:
         super().__init__(settings)
+        self._caps = caps or {}
         register = self._redis.register_script
         self._reserve = register(scripts.RESERVE)
         self._rebuild = register(scripts.REBUILD)
@@ -55,30 +58,27 @@ class Ledger(Store):
         self._forget = register(scripts.FORGET)
         self._cancel = register(scripts.CANCEL)
         self._lose = register(scripts.LOSE)
-        self._claim_leases = register(scripts.CLAIM_LEASES)
-        self._extended = register(scripts.EXTENDED)
-        self._due_retries = register(scripts.DUE_RETRIES)
 
     def reserve(
         self, refs: Sequence[DispatchRef], queue: str, lease: timedelta | Sequence[timedelta]
     ) -> list[Reserved]:
         """Write an entry for each fetched external task before anything is published, under one lease or one each."""
         leases = [lease] * len(refs) if isinstance(lease, timedelta) else lease
-        with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
-            for ref, duration in zip(refs, leases, strict=True):
-                self._reserve(
-                    keys=[
-                        keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
-                        keys.cancelled(ref.external_task_id), keys.steps(ref.process_instance_id),
-                    ],
-                    args=[
-                        ref.external_task_id, ref.token, ref.holder, round(duration.total_seconds() * 1000),
-                        ref.topic, queue, ref.process_instance_id, ref.activity_id, _retries(ref.retries),
-                        JUST_ENDED_MILLISECONDS, ref.retry_config or "",
-                    ],
-                    client=pipeline,
-                )  # fmt: skip
-            answers: list[Any] = pipeline.execute()
+        answers = self._run(self._reserve, [
+            (
+                [
+                    keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
+                    keys.cancelled(ref.external_task_id), keys.steps(ref.process_instance_id),
+                    *self._cap_keys(ref.topic, queue),
+                ],
+                [
+                    ref.external_task_id, ref.token, ref.holder, round(duration.total_seconds() * 1000),
+                    ref.topic, queue, ref.process_instance_id, ref.activity_id, _retries(ref.retries),
+                    JUST_ENDED_MILLISECONDS, ref.retry_config or "", *self._cap_arguments(ref.topic),
+                ],
+            )
+            for ref, duration in zip(refs, leases, strict=True)
+        ])  # fmt: skip
         return [
             Reserved(
                 reservation=Reservation(word),
@@ -90,25 +90,24 @@ class Ledger(Store):
 
     def mark_published(self, refs: Sequence[DispatchRef]) -> None:
         """Note that the broker has these dispatches."""
-        with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
-            for ref in refs:
-                self._published(keys=[keys.entry(ref.external_task_id)], args=[ref.token], client=pipeline)
-            pipeline.execute()
+        self._run(self._published, [([keys.entry(ref.external_task_id)], [ref.token]) for ref in refs])
 
     def rebuild(self, tasks: Sequence[ExternalTask], queue: str, lease: timedelta) -> int:
         """Write entries, as of published dispatches, for steps the engine says are ours; returns how many were new."""
         milliseconds = round(lease.total_seconds() * 1000)
-        with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
-            for task in tasks:
-                self._rebuild(
-                    keys=[keys.entry(task.id), keys.leases(queue), keys.steps(task.process_instance_id)],
-                    args=[
-                        task.id, task.lease.holder if task.lease else "", milliseconds,
-                        task.topic, queue, task.process_instance_id, task.activity_id, _retries(task.retries),
-                    ],
-                    client=pipeline,
-                )  # fmt: skip
-            return sum(pipeline.execute())
+        return sum(self._run(self._rebuild, [
+            (
+                [
+                    keys.entry(task.id), keys.leases(queue), keys.steps(task.process_instance_id),
+                    *self._places(task.topic, queue),
+                ],
+                [
+                    task.id, task.lease.holder if task.lease else "", milliseconds,
+                    task.topic, queue, task.process_instance_id, task.activity_id, _retries(task.retries),
+                ],
+            )
+            for task in tasks
+        ]))  # fmt: skip
 
     def forget(self, external_task_id: ExternalTaskId, token: Token, queue: str) -> bool:
         """Remove the entry of a dispatch that was never published, if it is still this one; returns whether it was."""
@@ -146,53 +145,71 @@ class Ledger(Store):
 
     def claim_report(self, ref: DispatchRef, queue: str) -> Claimed:
         """Decide whether a failure or postponement of this dispatch counts, and stop extending its lease if so."""
-        with self._reachable():
-            claim, milliseconds, worker = self._claim_report(
-                keys=[keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id)],
-                args=[ref.external_task_id, ref.token, keys.STEPS_KEPT_SECONDS],
+        return self.claim_reports([(ref, queue)])[0]
+
+    def claim_reports(self, refs: Sequence[tuple[DispatchRef, str]]) -> list[Claimed]:
+        """Decide about several; each comes with its queue."""
+        answers = self._run(self._claim_report, [
+            (
+                [keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id)],
+                [ref.external_task_id, ref.token, keys.STEPS_KEPT_SECONDS],
             )
-        return Claimed(claim=ReportClaim(claim), age=timedelta(milliseconds=int(milliseconds)), worker=worker)
+            for ref, queue in refs
+        ])  # fmt: skip
+        return [
+            Claimed(claim=ReportClaim(claim), age=timedelta(milliseconds=int(age)), worker=worker)
+            for claim, age, worker in answers
+        ]
 
     def back_off(self, ref: DispatchRef, queue: str, delay: timedelta, *, same_try: bool) -> BackedOff:
         """Note that the engine offers this step again after `delay`; `same_try` goes on with the age it has.
 
         A poller may have fetched it already and adopted the dispatch that has just failed: nobody runs it then.
         """
-        milliseconds = round(delay.total_seconds() * 1000)
-        with self._reachable():
-            fetched_again, was_open = self._back_off(
-                keys=[keys.entry(ref.external_task_id), keys.RETRIES_DUE, keys.leases(queue)],
-                args=[ref.external_task_id, ref.token, milliseconds, keys.STEPS_KEPT_SECONDS, int(same_try)],
+        return self.back_off_all([Delayed(ref=ref, queue=queue, delay=delay, same_try=same_try)])[0]
+
+    def back_off_all(self, delays: Sequence[Delayed]) -> list[BackedOff]:
+        """Note it of several."""
+        answers = self._run(self._back_off, [
+            (
+                [keys.entry(each.ref.external_task_id), keys.RETRIES_DUE, keys.leases(each.queue), keys.ENDED],
+                [
+                    each.ref.external_task_id, each.ref.token, round(each.delay.total_seconds() * 1000),
+                    keys.STEPS_KEPT_SECONDS, int(each.same_try), each.queue,
+                ],
             )
-        return BackedOff(fetched_again=bool(fetched_again), was_open=bool(was_open))
+            for each in delays
+        ])  # fmt: skip
+        return [BackedOff(fetched_again=bool(again), was_open=bool(was_open)) for again, was_open in answers]
 
     def close(self, ref: DispatchRef, queue: str, outcome: str) -> timedelta | None:
         """Remove the entry of a step that ended, and keep a line about it for people.
 
         Returns how long the try lasted, None if it was not open.
         """
-        with self._reachable():
-            age = int(self._close(
-                keys=[
-                    keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
-                    keys.steps(ref.process_instance_id), keys.RESULT_PREFIX + ref.celery_id,
-                ],
-                args=[
-                    ref.external_task_id, outcome, keys.STEPS_KEPT_SECONDS, ref.activity_id, ref.topic, queue,
-                    keys.MOST_STEPS, ref.token, keys.RESULTS_KEPT_SECONDS,
-                ],
-            ))  # fmt: skip
-        return None if age < 0 else timedelta(milliseconds=age)
+        return self.close_all([Ended(ref=ref, queue=queue, outcome=outcome)])[0]
 
-    def in_flight(self, queue: str) -> int:
-        """Count what is reserved, published or started on a queue."""
-        with self._reachable():
-            return int(self._redis.zcard(keys.leases(queue)))
+    def close_all(self, ends: Sequence[Ended]) -> list[timedelta | None]:
+        """Close several."""
+        answers = self._run(self._close, [
+            (
+                [
+                    keys.entry(end.ref.external_task_id), keys.leases(end.queue), keys.RETRIES_DUE,
+                    keys.steps(end.ref.process_instance_id), keys.RESULT_PREFIX + end.ref.celery_id, keys.ENDED,
+                ],
+                [
+                    end.ref.external_task_id, end.outcome, keys.STEPS_KEPT_SECONDS, end.ref.activity_id,
+                    end.ref.topic, end.queue, keys.MOST_STEPS, end.ref.token, keys.RESULTS_KEPT_SECONDS,
+                ],
+            )
+            for end in ends
+        ])  # fmt: skip
+        return [None if int(age) < 0 else timedelta(milliseconds=int(age)) for age in answers]
 
-    def list_in_flight(self, queue: str) -> list[InFlight]:
-        """Read everything in flight on a queue."""
+    def list_in_flight(self, queue: str, state: keys.State | None = None) -> list[InFlight]:
+        """Read everything in flight on a queue, or what of it is in one state."""
         with self._reachable():
-            ids = cast("list[str]", self._redis.zrange(keys.leases(queue), 0, -1))
+            ids = self._ids_in_flight(queue, state)
             with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.time()
                 for task_id in ids:
@@ -221,26 +238,6 @@ class Ledger(Store):
         with self._reachable():
             return int(self._redis.hget(keys.OVERTAKEN, queue) or 0)
 
-    def claim_due_leases(self, queue: str, limit: int) -> list[HeldLease]:
-        """Take the leases that are at half-time, so that no other replica extends them for a while."""
-        with self._reachable():
-            ids = self._claim_leases(keys=[keys.leases(queue)], args=[limit, CLAIM_MILLISECONDS])
-            with self._redis.pipeline(transaction=False) as pipeline:
-                for external_task_id in ids:
-                    pipeline.hmget(keys.entry(external_task_id), "state", "holder", "token", "lease_ms")
-                rows = pipeline.execute()
-        return [_held(ExternalTaskId(i), row) for i, row in zip(ids, rows, strict=True)]
-
-    def mark_extended(self, lease: HeldLease, queue: str) -> None:
-        """Note that the engine extended this lease."""
-        with self._reachable():
-            self._extended(keys=[keys.leases(queue)], args=[lease.external_task_id, lease.milliseconds])
-
-    def drop_lease(self, external_task_id: ExternalTaskId, queue: str) -> None:
-        """Stop extending a lease whose entry is gone."""
-        with self._reachable():
-            self._redis.zrem(keys.leases(queue), external_task_id)
-
     def stored_results(self, celery_ids: Sequence[str]) -> list[Mapping[str, Any] | None]:
         """Read the raw metas of several tasks, in their order."""
         if not celery_ids:
@@ -254,12 +251,6 @@ class Ledger(Store):
         with self._reachable():
             return _meta(self._redis.get(keys.RESULT_PREFIX + celery_id))
 
-    def until_next_retry(self) -> float | None:
-        """Return the seconds until the next retry falls due, or None."""
-        with self._reachable():
-            milliseconds = int(self._due_retries(keys=[keys.RETRIES_DUE]))
-        return None if milliseconds < 0 else milliseconds / 1000
-
 
 def _meta(text: object) -> Mapping[str, Any] | None:
     try:
@@ -271,15 +262,3 @@ def _meta(text: object) -> Mapping[str, Any] | None:
 
 def _retries(retries: int | None) -> int | str:
     return "" if retries is None else retries
-
-
-def _held(external_task_id: ExternalTaskId, row: Sequence[str | None]) -> HeldLease:
-    state, holder, token, milliseconds = row
-    return HeldLease(
-        external_task_id=external_task_id,
-        holder=holder or "",
-        token=Token(int(token or 0)),
-        milliseconds=int(milliseconds or 0),
-        known=state is not None,
-        extendable=state in {keys.State.PUBLISHED, keys.State.STARTED},
-    )

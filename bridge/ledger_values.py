@@ -21,12 +21,16 @@ ENTRY_FIELDS = (
 
 
 class Reservation(StrEnum):
-    """What a reservation found: nothing, a dispatch that was perhaps never published, one under way, or its end."""
+    """What a reservation found: nothing, a dispatch that was perhaps never published, one under way, or its end.
+
+    FULL found a cap without a place, and wrote nothing.
+    """
 
     NEW = "new"
     REPUBLISH = "republish"
     ADOPTED = "adopted"
     ENDED = "ended"
+    FULL = "full"
 
 
 class ReportClaim(StrEnum):
@@ -65,6 +69,26 @@ class BackedOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delayed:
+    """A dispatch whose step the engine offers again after `delay`."""
+
+    ref: DispatchRef
+    queue: str
+    delay: timedelta
+    same_try: bool
+    """Whether it goes on with the age it has: a postponement, rather than a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A dispatch whose step has ended, and how."""
+
+    ref: DispatchRef
+    queue: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLease:
     """One lease that is due for extension."""
 
@@ -76,6 +100,22 @@ class HeldLease:
     """Whether the ledger still has an entry."""
     extendable: bool
     """Whether the dispatch is published: one that is only reserved must run out, to be fetched and published again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What is in flight on a queue, and how many places of each cap are taken, by its name."""
+
+    in_flight: int
+    taken: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """The slots of all live workers of a queue, and how many tries have ended on it since Redis began to count."""
+
+    slots: int = 0
+    ended: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

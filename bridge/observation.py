@@ -15,6 +15,7 @@ from bridge.health import Answers, HealthServer
 from bridge.inquiry import Inquiry
 from bridge.ledger import Ledger
 from bridge.readiness import Readiness
+from bridge.registry import Registry
 from procos import metrics
 from procos.engine.backlog import backlog_of
 from procos.engine.http import HttpEngine
@@ -47,13 +48,13 @@ def observed(settings: Settings, heartbeats: Heartbeats) -> Iterator[None]:
         yield
         return
     transport = Transport(settings.engine.model_copy(update={"timeout": ANSWER_SECONDS}))
-    ledger = Ledger(settings.redis)
+    ledger, registry = Ledger(settings.redis), Registry(settings.redis)
     backlog = BacklogMetrics(partial(backlog_of, transport, tuple(routes())))
     server = HealthServer(
         Answers(
             late=heartbeats.late,
             findings=_readiness(settings, transport, ledger).findings,
-            metrics=partial(_scraped, Inquiry("room", partial(_count_room, settings, ledger), every=ROOM_EVERY)),
+            metrics=partial(_scraped, Inquiry("room", partial(_count, settings, ledger, registry), every=ROOM_EVERY)),
         ),
         address=settings.bridge.health_address,
         port=settings.bridge.health_port,
@@ -83,8 +84,9 @@ def _scraped(room: Inquiry[None]) -> bytes:
     return metrics.exposition()
 
 
-def _count_room(settings: Settings, ledger: Ledger) -> None:
-    """Count what is in flight now, since a poller that waits at the engine does so only at its next turn."""
+def _count(settings: Settings, ledger: Ledger, registry: Registry) -> None:
+    """Count bridges, and what is in flight now: a poller that waits at the engine does so only at its next turn."""
+    metrics.replicas(len(registry.replicas()))
     for queue in by_queue():
         metrics.in_flight(queue, ledger.in_flight(queue), capacity=settings.bridge.capacity)
 

@@ -1,67 +1,71 @@
-"""Finds external tasks that are ours at the engine and that nobody works on, and has them dispatched.
+"""Sees to what this bridge itself holds at the engine and nobody works on, and to what a flush of Redis has taken.
 
-That happens when the engine's answer to a fetch was lost, or a bridge died between fetch and publication. Unlocking is
-enough: the next fetch brings the task again, with its variables, and through the same reservation. After Redis has lost
-its data it is the other way round: what is ours at the engine is under way, and only the ledger does not know it.
+At the start that is what an earlier run under the same replica id has left; later it comes of a fetch whose answer was
+lost. After Redis has lost its data it is the other way round: what is ours at the engine is under way, and only the
+ledger does not know it. What other bridges have left is `Succession`'s.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import LeaseLostError, TaskGoneError
-from procos.ledger_keys import State
+from bridge.registry import replica_of
+from bridge.unclaimed import IN_HAND_FOR, sighting, sightings
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
     from bridge.ledger import Ledger
-    from bridge.ledger_values import InFlight, Known
+    from bridge.ledger_values import InFlight
     from bridge.registry import Registry
+    from bridge.unclaimed import Unclaimed
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Token
     from procos.engine.protocol import Engine
 
 TURN_SECONDS = 30.0
-IN_HAND_FOR = timedelta(seconds=10)
-"""How old a reservation must be before nobody can still be about to publish it."""
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holders:
-    """The worker ids of this bridge, by the queue each fetches for."""
+    """The worker ids of this bridge, by the queue each fetches for, and the group of topics with caps."""
 
     replica_id: str
     queues: tuple[str, ...]
+    groups: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By queue, those it has; without one it fetches for the topics without caps."""
 
     def __iter__(self) -> Iterator[str]:
-        return (self.of(queue) for queue in self.queues)
+        return (holder for queue in self.queues for holder in self.all_of(queue))
 
-    def of(self, queue: str) -> str:
-        """Return the worker id that fetches for a queue."""
-        return f"{self.replica_id}/{queue}"
+    def of(self, queue: str, group: str = "") -> str:
+        """Return the worker id that fetches for a queue; whoever reads one finds the queue at its end."""
+        return f"{self.replica_id}/{group}/{queue}" if group else f"{self.replica_id}/{queue}"
+
+    def all_of(self, queue: str) -> list[str]:
+        """Return every worker id that fetches for a queue."""
+        return [self.of(queue, group) for group in sorted({"", *self.groups.get(queue, ())})]
 
 
 class Orphans:
-    """Sees to this bridge's external tasks, and to those of bridges that are gone; belongs to one thread."""
+    """Sees to this bridge's own external tasks; belongs to one thread."""
 
     def __init__(
         self,
         engine: Engine,
         ledger: Ledger,
         registry: Registry,
+        unclaimed: Unclaimed,
         holders: Holders,
         *,
-        has_in_hand: Callable[[ExternalTaskId], bool],
         lock_duration: timedelta,
-        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._engine, self._ledger, self._registry, self._holders = engine, ledger, registry, holders
-        self._has_in_hand, self._lock_duration, self._beat = has_in_hand, lock_duration, beat
+        self._engine, self._ledger, self._registry = engine, ledger, registry
+        self._unclaimed, self._holders, self._lock_duration = unclaimed, holders, lock_duration
         self._must_recover = False
         self._seen: frozenset[tuple[ExternalTaskId, Token | None]] = frozenset()
         self._left_alone: frozenset[tuple[ExternalTaskId, Token | None]] = frozenset()
@@ -75,8 +79,7 @@ class Orphans:
             self.recover()
             self._must_recover = False
         else:
-            ours = [entry for entry in self._reserved() if entry.ref.holder in set(self._holders)]
-            self._release(self._own_orphans(), ours)
+            self._release(self._orphans(), self._reserved())
 
     def recover(self) -> None:
         """Write anew the entries of what is under way, after Redis has lost them.
@@ -85,8 +88,11 @@ class Orphans:
         """
         for holder in self._holders:
             self._registry.register_holder(holder)
-        mine = {queue: self._engine.held_by(self._holders.of(queue)) for queue in self._holders.queues}
-        self._left_alone = frozenset(_key(task) for tasks in mine.values() for task in tasks if task.retries)
+        mine = {
+            queue: [task for holder in self._holders.all_of(queue) for task in self._engine.held_by(holder)]
+            for queue in self._holders.queues
+        }
+        self._left_alone = sightings([task for tasks in mine.values() for task in tasks if task.retries])
         for queue, tasks in mine.items():
             under_way = [task for task in tasks if task.retries is None]
             rebuilt = self._ledger.rebuild(under_way, queue, self._lock_duration)
@@ -95,67 +101,23 @@ class Orphans:
 
     def turn(self) -> None:
         """Release what was there in the turn before this one too."""
-        orphans = [*self._own_orphans(), *self._orphans_of_the_dead()]
-        known_before = [task for task in orphans if _key(task) in self._seen]
-        self._seen = frozenset(_key(task) for task in orphans)
-        self._release(known_before, [entry for entry in self._reserved() if self._is_abandoned(entry)])
+        orphans = self._orphans()
+        known_before = [task for task in orphans if sighting(task) in self._seen]
+        self._seen = sightings(orphans)
+        self._release(known_before, [entry for entry in self._reserved() if entry.silence >= IN_HAND_FOR])
 
-    def _own_orphans(self) -> list[ExternalTask]:
-        return [task for holder in self._holders for task in self._orphans_among(self._engine.held_by(holder))]
-
-    def _orphans_of_the_dead(self) -> list[ExternalTask]:
-        """List those of bridges that are gone; a worker id that holds nothing more is forgotten."""
-        orphans = []
-        for holder in self._holders_of_the_dead():
-            self._beat()
-            if held := self._engine.held_by(holder):
-                orphans += self._orphans_among(held)
-            else:
-                self._registry.forget_holder(holder)
-        return orphans
-
-    def _orphans_among(self, held: Sequence[ExternalTask]) -> list[ExternalTask]:
-        # Without retries left it is an incident, which waits for a person.
-        held = [task for task in held if task.retries != 0]
-        known = self._ledger.known([task.id for task in held])
-        return [task for task in held if self._is_orphan(task, known) and _key(task) not in self._left_alone]
-
-    def _is_orphan(self, task: ExternalTask, known: Mapping[ExternalTaskId, Known]) -> bool:
-        if self._has_in_hand(task.id):
-            return False
-        entry = known.get(task.id)
-        if entry is None or entry.state is State.LOST:
-            return True
-        if entry.state is not State.BACKING_OFF or entry.due_at is None or task.lease is None:
-            return False
-        # Its lock would end when the retry is due; one that ends much later is of a fetch since then.
-        return task.lease.token - entry.due_at > self._lock_duration.total_seconds() * 500
-
-    def _holders_of_the_dead(self) -> list[str]:
-        """List the worker ids of bridges that are gone."""
-        others = self._registry.holders() - set(self._holders)
-        return [holder for holder in others if not self._registry.is_alive(holder.rpartition("/")[0])]
+    def _orphans(self) -> list[ExternalTask]:
+        found = [task for holder in self._own() for task in self._unclaimed.held_by(holder)]
+        return [task for task in found if sighting(task) not in self._left_alone]
 
     def _reserved(self) -> list[InFlight]:
-        entries = [entry for queue in self._holders.queues for entry in self._ledger.list_in_flight(queue)]
-        return [entry for entry in entries if entry.state is State.RESERVED]
+        own = self._own()
+        return [e for e in self._unclaimed.reserved(self._holders.queues) if e.ref.holder in own]
 
-    def _is_abandoned(self, entry: InFlight) -> bool:
-        if self._has_in_hand(entry.ref.external_task_id) or entry.silence < IN_HAND_FOR:
-            return False
-        replica_id = entry.ref.holder.rpartition("/")[0]
-        return replica_id == self._holders.replica_id or not self._registry.is_alive(replica_id)
+    def _own(self) -> frozenset[str]:
+        """Return all worker ids of this bridge, those of groups included that an earlier route table had."""
+        known = self._registry.holders()
+        return frozenset(self._holders) | {each for each in known if replica_of(each) == self._holders.replica_id}
 
-    def _release(self, orphans: Sequence[ExternalTask], reserved: Sequence[InFlight]) -> None:
-        """Have the engine offer them again; what is reserved is then published under the Celery id it has."""
-        for task_id in {*(task.id for task in orphans), *(entry.ref.external_task_id for entry in reserved)}:
-            self._beat()
-            log.info("orphan.released", external_task_id=task_id)
-            try:
-                self._engine.unlock(task_id)
-            except (TaskGoneError, LeaseLostError) as error:
-                log.info("orphan.gone", external_task_id=task_id, reason=str(error))
-
-
-def _key(task: ExternalTask) -> tuple[ExternalTaskId, Token | None]:
-    return task.id, task.lease.token if task.lease else None
+    def _release(self, orphans: Iterable[ExternalTask], reserved: Iterable[InFlight]) -> None:
+        self._unclaimed.release([*(task.id for task in orphans), *(entry.ref.external_task_id for entry in reserved)])

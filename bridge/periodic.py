@@ -1,6 +1,7 @@
 """A job that is done again and again: what goes wrong is logged, and nothing but its stop event ends it.
 
-Where one replica's work is enough for all, the registry says whose turn it is; it passes on when a replica is gone.
+Where one replica's work is enough for all, the registry says whose turn it is; it passes on when a replica is gone, and
+at once when it stops.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from bridge.registry import Registry
 
 TURNS_MISSED = 3
+LONGEST_GAP_SECONDS = 10.0
+"""How long a job may be left undone when the replica that did it is gone."""
 
 log = get_logger(__name__)
 
@@ -35,14 +38,26 @@ class Periodic:
         """Do it until stopped; `beat` is told of every turn."""
         while not stop.wait(self.seconds):
             beat()
-            try:
-                if self._is_ours_to_do():
-                    self.turn()
-            except (UnreachableError, EngineBusyError) as error:
-                # An outage is reported by the pollers already, who meet it too.
-                log.debug("job.skipped", job=self.name, reason=str(error))
-            except Exception as error:  # whatever it is: a job that ends is one that is never done again
-                log.exception("job.failed", job=self.name, reason=str(error) or type(error).__name__)
+            self._do()
+        self._pass_on()
+
+    def _do(self) -> None:
+        try:
+            if self._is_ours_to_do():
+                self.turn()
+        except (UnreachableError, EngineBusyError) as error:
+            # An outage is reported by the pollers already, who meet it too.
+            log.debug("job.skipped", job=self.name, reason=str(error))
+        except Exception as error:  # whatever it is: a job that ends is one that is never done again
+            log.exception("job.failed", job=self.name, reason=str(error) or type(error).__name__)
 
     def _is_ours_to_do(self) -> bool:
-        return self.shared_by is None or self.shared_by.has_turn(self.name, TURNS_MISSED * max(self.seconds, 1.0))
+        held_for = min(TURNS_MISSED * max(self.seconds, 1.0), LONGEST_GAP_SECONDS)
+        return self.shared_by is None or self.shared_by.has_turn(self.name, held_for)
+
+    def _pass_on(self) -> None:
+        try:
+            if self.shared_by is not None:
+                self.shared_by.pass_turn(self.name)
+        except UnreachableError as error:
+            log.debug("job.not_passed_on", job=self.name, reason=str(error))

@@ -7,13 +7,16 @@ a third of the throughput. Each publisher belongs to one thread at a time, since
 from __future__ import annotations
 
 import math
+import selectors
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from procos.domain.addresses import without_secrets
+from procos.domain.errors import BrokerUnreachableError
 from procos.logs import get_logger
-from procos.queues import EXCHANGE, Queue, declare
+from procos.queues import EXCHANGE, Queue, declare, socket_of
 from procos.routes import by_queue
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ class Publication:
 class Publisher(Protocol):
     """Hands dispatches to the broker."""
 
+    def ready(self) -> None:
+        """Make sure that the broker can be published to; BrokerUnreachableError says that it cannot."""
+
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
         """Publish a batch; the receipts stand in the order of the batch, and nothing is raised."""
 
@@ -66,6 +72,20 @@ class CeleryPublisher:
         self._timeout = confirm_timeout
         self._time_limit = time_limit
         self._channel: _ConfirmingChannel | None = None
+
+    def ready(self) -> None:
+        """Have a connection, anew where the broker has closed the one there was.
+
+        Raises:
+            BrokerUnreachableError: the broker does not answer.
+        """
+        if self._channel is not None and not self._channel.is_open():
+            self.close()
+        try:
+            self._channel = self._channel or _ConfirmingChannel(self._app, self._timeout)
+        except Exception as error:  # any transport's error
+            address = without_secrets(str(self._app.conf.broker_url))
+            raise BrokerUnreachableError(address, str(error) or type(error).__name__) from error
 
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
         """Publish a batch and wait for the broker's confirms; what is not known in time is UNKNOWN."""
@@ -162,6 +182,19 @@ class _ConfirmingChannel:
         deadline = time.monotonic() + self._timeout
         while self._unsettled and (left := deadline - time.monotonic()) > 0:
             self._connection.drain_events(timeout=left)
+
+    def is_open(self) -> bool:
+        """Whether nothing has told yet that the broker is gone; what it has sent meanwhile is read."""
+        file = socket_of(self._connection)
+        try:
+            with selectors.DefaultSelector() as selector:
+                if file is not None and selector.register(file, selectors.EVENT_READ) and selector.select(0):
+                    self._connection.drain_events(timeout=0.001)
+        except TimeoutError:
+            return True
+        except Exception:  # noqa: BLE001  # any transport's error says the same
+            return False
+        return bool(self._connection.connected)
 
     def close(self) -> None:
         """Close channel and connection, whatever state they are in."""

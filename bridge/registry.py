@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, cast
 
 from bridge.store import Store
 from procos import ledger_keys as keys
-from procos import ledger_scripts as scripts
+from procos import registry_scripts as scripts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from procos.settings import RedisSettings
 
 REPLICA_LEASE_SECONDS = 10.0
@@ -43,14 +45,32 @@ class Registry(Store):
         with self._reachable():
             self._let_go(keys=[keys.replica(replica_id)], args=[self.boot_id])
 
-    def is_alive(self, replica_id: str) -> bool:
-        """Whether a bridge holds this replica id."""
-        with self._reachable():
-            return bool(self._redis.exists(keys.replica(replica_id)))
+    def alive(self, replica_ids: Iterable[str]) -> frozenset[str]:
+        """Return those of the replica ids that a bridge holds."""
+        ids = sorted(set(replica_ids))
+        with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
+            for replica_id in ids:
+                pipeline.exists(keys.replica(replica_id))
+            return frozenset(replica_id for replica_id, found in zip(ids, pipeline.execute(), strict=True) if found)
+
+    def replicas(self) -> frozenset[str]:
+        """Return the replica ids of all bridges that run."""
+        return self.alive(replica_of(holder) for holder in self.holders())
+
+    def abandoned(self) -> frozenset[str]:
+        """Return the worker ids of bridges that are gone."""
+        holders = self.holders()
+        alive = self.alive(replica_of(holder) for holder in holders)
+        return frozenset(holder for holder in holders if replica_of(holder) not in alive)
 
     def has_turn(self, job: str, seconds: float) -> bool:
         """Take or keep the turn at a periodic job; it passes on when its holder has not asked for `seconds`."""
         return self._held_by(keys.turn(job), seconds) is None
+
+    def pass_turn(self, job: str) -> None:
+        """Let another have the turn at once, if it is this bridge's."""
+        with self._reachable():
+            self._let_go(keys=[keys.turn(job)], args=[self.boot_id])
 
     def register_holder(self, holder: str) -> None:
         """Remember a worker id of ours, so that any replica may report what it holds."""
@@ -90,3 +110,8 @@ class Registry(Store):
         with self._reachable():
             answer = self._hold(keys=[name], args=[self.boot_id, round(seconds * 1000)])
         return None if answer == 1 else str(answer)
+
+
+def replica_of(holder: str) -> str:
+    """Return whose worker id this is: `<replica>/<queue>`, or `<replica>/<group>/<queue>` for topics with caps."""
+    return holder.partition("/")[0]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bridge.ledger import Ledger
+    from bridge.ledger_values import Claimed
     from procos.domain.dispatch import DispatchRef
     from procos.domain.external_task import Topic
     from procos.engine.protocol import Engine
@@ -96,14 +97,7 @@ class Reporter:
         verdict = self._told(ref, outcome, tries)
         if verdict in ENDED:
             self._close(ref, verdict)
-        level = log.warning if verdict is Verdict.INCIDENT else log.info
-        level(
-            "outcome.reported",
-            verdict=verdict.value,
-            external_task_id=ref.external_task_id,
-            topic=ref.topic,
-            process_instance_id=ref.process_instance_id,
-        )
+        note(ref, verdict)
         return verdict
 
     def _told(self, ref: DispatchRef, outcome: Outcome, tries: int) -> Verdict:
@@ -150,34 +144,38 @@ class Reporter:
         return Verdict.BPMN_ERROR
 
     def _try_again(self, ref: DispatchRef, outcome: Failure | Postponement, tries: int) -> Verdict:
-        claimed = self._ledger.claim_report(ref, self._queue(ref))
+        claimed = self._ledger.claim_report(ref, ref.queue)
         if claimed.claim is not ReportClaim.CLAIMED:  # by a newer dispatch, or by an earlier report of this one
             metrics.redelivered(metrics.Redelivery.SUPERSEDED)
             return Verdict.SUPERSEDED
-        route = self._routes.get(ref.topic)
-        largest_age = (route and route.largest_age) or self._largest_age
-        retry = next_try(ref, outcome, claimed, policy=policy_for(ref, route), largest_age=largest_age)
-        self._fail(ref, retry, tries)
-        if retry.left == 0:
-            return Verdict.INCIDENT
-        verdict = Verdict.POSTPONED if isinstance(outcome, Postponement) else Verdict.RETRY
+        retry = self.next_try(ref, outcome, claimed)
+        self.fail(ref, retry, tries)
+        verdict = verdict_of(outcome, retry)
+        if verdict is Verdict.INCIDENT:
+            return verdict
         is_postponed = verdict is Verdict.POSTPONED
-        backed_off = self._ledger.back_off(ref, self._queue(ref), retry.delay, same_try=is_postponed)
+        backed_off = self._ledger.back_off(ref, ref.queue, retry.delay, same_try=is_postponed)
         if backed_off.was_open:
             metrics.settled(ref.topic, verdict.value)
         if backed_off.fetched_again:  # and so locked by a poller, which has cut the delay
-            self._fail(ref, retry, tries)
+            self.fail(ref, retry, tries)
         return verdict
+
+    def next_try(self, ref: DispatchRef, outcome: Failure | Postponement, claimed: Claimed) -> NextTry:
+        """Decide what follows a failed or postponed try, by the model's policy or the route's."""
+        route = self._routes.get(ref.topic)
+        largest_age = (route and route.largest_age) or self._largest_age
+        return next_try(ref, outcome, claimed, policy=policy_for(ref, route), largest_age=largest_age)
 
     def _incident(self, ref: DispatchRef, message: str, details: str, tries: int) -> Verdict:
         """Give the step up for what the engine refuses, unless a newer dispatch of it is under way."""
-        if self._ledger.claim_report(ref, self._queue(ref)).claim is not ReportClaim.CLAIMED:
+        if self._ledger.claim_report(ref, ref.queue).claim is not ReportClaim.CLAIMED:
             metrics.redelivered(metrics.Redelivery.SUPERSEDED)
             return Verdict.SUPERSEDED
-        self._fail(ref, NextTry(message=message, details=details, left=0), tries)
+        self.fail(ref, NextTry(message=message, details=details, left=0), tries)
         return Verdict.INCIDENT
 
-    def _fail(self, ref: DispatchRef, retry: NextTry, tries: int) -> None:
+    def fail(self, ref: DispatchRef, retry: NextTry, tries: int) -> None:
         """Report a failed try; one the engine keeps refusing is reported without the words it may stumble over."""
         try:
             self._report_failure(ref, retry)
@@ -247,7 +245,7 @@ class Reporter:
 
     def _close(self, ref: DispatchRef, verdict: Verdict) -> None:
         try:
-            age = self._ledger.close(ref, self._queue(ref), verdict.value)
+            age = self._ledger.close(ref, ref.queue, verdict.value)
             if age is not None:
                 metrics.settled(ref.topic, verdict.value)
                 metrics.ended_after(ref.topic, age)
@@ -257,8 +255,24 @@ class Reporter:
             # The engine has the outcome; the entry goes when the watcher finds the step gone.
             log.warning("outcome.not_closed", external_task_id=ref.external_task_id, reason=str(error))
 
-    def _queue(self, ref: DispatchRef) -> str:
-        return ref.holder.rpartition("/")[2]
+
+def verdict_of(outcome: Failure | Postponement, retry: NextTry) -> Verdict:
+    """Return what it amounts to when the engine has taken a failed or postponed try."""
+    if retry.left == 0:
+        return Verdict.INCIDENT
+    return Verdict.POSTPONED if isinstance(outcome, Postponement) else Verdict.RETRY
+
+
+def note(ref: DispatchRef, verdict: Verdict) -> None:
+    """Log what became of an outcome."""
+    level = log.warning if verdict is Verdict.INCIDENT else log.info
+    level(
+        "outcome.reported",
+        verdict=verdict.value,
+        external_task_id=ref.external_task_id,
+        topic=ref.topic,
+        process_instance_id=ref.process_instance_id,
+    )
 
 
 def _may_pass_later(error: EngineRejectedError) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -11,7 +11,10 @@ from procos.domain.addresses import without_secrets
 from procos.domain.errors import LedgerUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from redis.commands.core import Script
+    from redis.typing import EncodableT
 
     from procos.settings import RedisSettings
 
@@ -37,6 +40,28 @@ class Store:
         """
         with self._reachable():
             self._redis.ping()
+
+    def _run(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[EncodableT]]]) -> list[Any]:
+        """Run a script once for each pair of keys and arguments, in one round trip; returns the answers in order.
+
+        A Redis that was restarted has forgotten its scripts: what it did not know is sent again.
+        """
+        with self._reachable():
+            answers = self._sent(script, calls)
+            if unknown := [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]:
+                self._redis.script_load(script.script)
+                for i, answer in zip(unknown, self._sent(script, [calls[i] for i in unknown]), strict=True):
+                    answers[i] = answer
+            for answer in answers:
+                if isinstance(answer, redis.RedisError):
+                    raise answer
+        return answers
+
+    def _sent(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[EncodableT]]]) -> list[Any]:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for keys, arguments in calls:
+                pipeline.evalsha(script.sha, len(keys), *keys, *arguments)
+            return pipeline.execute(raise_on_error=False)
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:

@@ -41,6 +41,7 @@ class Wakeup:
             return
         if _has_read_ahead(connection):
             _drain(connection)
+            seconds = 0.0  # something has arrived
         with selectors.DefaultSelector() as selector:
             selector.register(self._read, selectors.EVENT_READ)
             selector.register(file, selectors.EVENT_READ)

@@ -59,7 +59,8 @@ class Watcher:
         """Ask the engine for what is in flight, and cancel what it has not known twice."""
         everything = self._turns % TURNS_FOR_ALL == 0
         self._turns += 1
-        entries = [entry for queue in self._queues for entry in self._ledger.list_in_flight(queue)]
+        state = None if everything or self._suspects else State.STARTED
+        entries = [entry for queue in self._queues for entry in self._ledger.list_in_flight(queue, state)]
         watched = [entry for entry in entries if everything or self._is_watched(entry)]
         if not watched:
             return

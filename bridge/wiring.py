@@ -7,7 +7,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bridge import lease_keeper, orphans, poller, presence, reconciler, unserved, watcher
+from bridge import lease_keeper, orphans, poller, presence, reconciler, succession, unserved, watcher
+from bridge.budget import TURN_SECONDS, Budget, observe_all
+from bridge.bulk_reporter import BulkReporter
 from bridge.callbacks import Callbacks
 from bridge.dead_letters import DeadLetters
 from bridge.dispatcher import Dispatcher
@@ -15,7 +17,9 @@ from bridge.periodic import Periodic
 from bridge.publisher import CeleryPublisher
 from bridge.reporter import Reporter
 from bridge.revoker import CeleryRevoker
+from bridge.unclaimed import Unclaimed
 from procos.app import make_app
+from procos.caps import all_caps, groups
 from procos.engine.protocol import Filter
 from procos.queues import PARKED, Queue, depths
 from procos.routes import by_queue, routes
@@ -82,21 +86,27 @@ def wire(shared: Shared) -> Parts:
         largest_age=timedelta(seconds=settings.bridge.largest_age),
         stop=shared.stop,
     )
-    finder = _orphans(shared, dispatchers)
+    unclaimed = _unclaimed(shared, dispatchers)
+    finder = _orphans(shared, unclaimed)
     present = presence.Presence(
         shared.registry, settings.bridge.replica_id, recover=finder.recover, leave=shared.stop.set
     )
-    pollers = tuple(_poller(shared, queue, served, dispatchers[queue]) for queue, served in by_queue().items())
+    pollers = _pollers(shared, dispatchers)
     return Parts(
         pollers=pollers,
         callbacks=Callbacks(
-            reporter, ledger, settings.broker, completers=settings.bridge.completers, queues=by_queue()
+            reporter,
+            BulkReporter(shared.engine, ledger, reporter),
+            ledger,
+            settings.broker,
+            completers=settings.bridge.completers,
+            queues=by_queue(),
         ),
         dead_letters=DeadLetters(reporter, ledger, settings.broker, queues=by_queue()),
         presence=present,
         orphans=finder,
         jobs=_jobs(shared, present, reporter, CeleryRevoker(app, settings.broker)),
-        fetching_jobs=_fetching_jobs(shared, finder, pollers, dispatchers[UNSERVED]),
+        fetching_jobs=_fetching_jobs(shared, finder, unclaimed, pollers, dispatchers[UNSERVED]),
     )
 
 
@@ -130,12 +140,20 @@ def _jobs(
 
 
 def _fetching_jobs(
-    shared: Shared, finder: orphans.Orphans, pollers: Sequence[poller.Poller], dispatcher: Dispatcher
+    shared: Shared,
+    finder: orphans.Orphans,
+    unclaimed: Unclaimed,
+    pollers: Sequence[poller.Poller],
+    dispatcher: Dispatcher,
 ) -> tuple[Periodic, ...]:
     retries = poller.Retries(shared.ledger, pollers, beat=shared.heartbeats.beat)
+    heir = succession.Succession(shared.engine, shared.registry, unclaimed, by_queue(), beat=shared.heartbeats.beat)
+    budgets = {each.queue: each.budget for each in pollers}
     jobs = [
+        Periodic(name="budgets", turn=partial(observe_all, budgets.values()), seconds=TURN_SECONDS),
         Periodic(name="retries", turn=partial(retries.turn, shared.stop), seconds=poller.RETRY_CHECK_SECONDS),
         Periodic(name="orphans", turn=finder.turn, seconds=orphans.TURN_SECONDS),
+        Periodic(name="succession", turn=heir.turn, seconds=succession.TURN_SECONDS, shared_by=shared.registry),
     ]
     bridge = shared.settings.bridge
     if bridge.unknown_topics == "fail":
@@ -153,34 +171,61 @@ def _fetching_jobs(
 
 def holders(shared: Shared) -> orphans.Holders:
     """Return this bridge's worker ids."""
-    return orphans.Holders(replica_id=shared.settings.bridge.replica_id, queues=tuple(by_queue()))
+    return orphans.Holders(
+        replica_id=shared.settings.bridge.replica_id,
+        queues=tuple(by_queue()),
+        groups={queue: tuple(groups(topics, all_caps())) for queue, topics in by_queue().items()},
+    )
 
 
-def _orphans(shared: Shared, dispatchers: Mapping[str, Dispatcher]) -> orphans.Orphans:
-    def has_in_hand(external_task_id: ExternalTaskId) -> bool:
-        return any(dispatcher.has_in_hand(external_task_id) for dispatcher in dispatchers.values())
-
+def _orphans(shared: Shared, unclaimed: Unclaimed) -> orphans.Orphans:
     return orphans.Orphans(
         shared.engine,
         shared.ledger,
         shared.registry,
+        unclaimed,
         holders(shared),
+        lock_duration=timedelta(seconds=shared.settings.bridge.lock_duration),
+    )
+
+
+def _unclaimed(shared: Shared, dispatchers: Mapping[str, Dispatcher]) -> Unclaimed:
+    def has_in_hand(external_task_id: ExternalTaskId) -> bool:
+        return any(dispatcher.has_in_hand(external_task_id) for dispatcher in dispatchers.values())
+
+    return Unclaimed(
+        shared.engine,
+        shared.ledger,
         has_in_hand=has_in_hand,
         lock_duration=timedelta(seconds=shared.settings.bridge.lock_duration),
         beat=shared.heartbeats.beat,
     )
 
 
-def _poller(shared: Shared, queue: str, served: Mapping[Topic, Route], dispatcher: Dispatcher) -> poller.Poller:
+def _pollers(shared: Shared, dispatchers: Mapping[str, Dispatcher]) -> tuple[poller.Poller, ...]:
+    bridge = shared.settings.bridge
+    budgets = {
+        queue: Budget(shared.ledger, queue, capacity=bridge.capacity, least=bridge.least_in_flight)
+        for queue in by_queue()
+    }
+    return tuple(
+        _poller(shared, budgets[queue], group, served, dispatchers[queue])
+        for queue, topics in by_queue().items()
+        for group, served in groups(topics, all_caps()).items()
+    )
+
+
+def _poller(
+    shared: Shared, budget: Budget, group: str, served: Mapping[Topic, Route], dispatcher: Dispatcher
+) -> poller.Poller:
     bridge = shared.settings.bridge
     return poller.Poller(
         shared.engine,
-        shared.ledger,
         dispatcher,
         served,
-        holder=holders(shared).of(queue),
-        queue=queue,
-        capacity=bridge.capacity,
+        budget,
+        holder=holders(shared).of(budget.queue, group),
+        caps=all_caps().get(next(iter(served)), ()),
         lock_duration=timedelta(seconds=bridge.lock_duration),
         wait=timedelta(seconds=bridge.poll_timeout),
         only=_filter(shared),

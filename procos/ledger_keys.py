@@ -7,8 +7,9 @@ One hash per external task in flight, with the token of the dispatch that counts
                      └────────────┴──────▶ lost ────────────────────────▶ (the same)
 
 Every change is compare-and-set on (external task id, token), in the scripts of `procos.ledger_scripts`. Beside it: a
-sorted set per queue of when each lease is to be extended (its size is what is in flight), one of when each retry falls
-due, and per process instance a hash of its steps, for people. Moments are Redis's own clock, in milliseconds.
+sorted set per queue of when each lease is to be extended (its size is what is in flight), one per cap of what takes its
+places, one of when each retry falls due, and per process instance a hash of its steps, for people. Moments are Redis's
+own clock, in milliseconds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ EPOCH = "procos:epoch"
 """Written once; that it is missing tells that Redis was flushed, or came back without its data."""
 OVERTAKEN = "procos:overtaken"
 """Per queue, when the youngest dispatch that was started had been published."""
+ENDED = "procos:ended"
+"""Per queue, how many tries have ended: what the rate at which it drains is read from."""
 RESULT_PREFIX = "celery-task-meta-"
 """Where Celery's Redis backend stores the result of a task, by its Celery id."""
 STEPS_KEPT_SECONDS = 7 * 24 * 3600
@@ -61,6 +64,11 @@ def leases(queue: str) -> str:
     return f"procos:leases:{queue}"
 
 
+def early(queue: str) -> str:
+    """Return the key by which one replica extends leases of a queue before they are due."""
+    return f"procos:early:{queue}"
+
+
 def steps(process_instance_id: ProcessInstanceId | str) -> str:
     """Return the key of a process instance's steps."""
     return f"procos:steps:{process_instance_id}"
@@ -74,3 +82,13 @@ def replica(replica_id: str) -> str:
 def turn(job: str) -> str:
     """Return the key that one of the replicas does a periodic job by."""
     return f"procos:turn:{job}"
+
+
+def slots(queue: str) -> str:
+    """Return the key of the slots of the workers that consume a queue, by the moment each is to be forgotten."""
+    return f"procos:slots:{queue}"
+
+
+def cap(name: str, queue: str) -> str:
+    """Return the key of what takes a place of a cap on one queue; only those that have a lease too count."""
+    return f"procos:cap:{name}:{queue}"

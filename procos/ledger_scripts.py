@@ -6,16 +6,14 @@ under the same contract cases.
 
 from __future__ import annotations
 
-NOW = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
+from procos.demand_scripts import NOW, PLACES
 
 RESERVE = (
     NOW
+    + PLACES
     + """
--- KEYS entry, leases, retries_due, cancelled, steps
--- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms, retry_config
+-- KEYS entry, leases, retries_due, cancelled, steps, …caps
+-- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms, retry_config, …caps
 -- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
 -- Returns what was found, the token that counts, and the state of a dispatch that had not ended and was replaced.
 local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses', 'starts')
@@ -30,9 +28,12 @@ if not state then
 end
 local same_try = state and found[3] == ARGV[9]
 local first_at = (same_try or state == 'backing_off') and found[4] or now
+local under_way = same_try and state ~= 'backing_off' and state ~= 'lost'
+if not under_way and is_full(ARGV[1], 6, 12) then return {'full', ARGV[2], ''} end
+take_places(ARGV[1], 6, 12)
 redis.call('ZADD', KEYS[2], now + math.floor(ARGV[4] / 2), ARGV[1])
 redis.call('DEL', KEYS[4])
-if same_try and state ~= 'backing_off' and state ~= 'lost' then
+if under_way then
   redis.call('HSET', KEYS[1], 'holder', ARGV[3], 'lease_ms', ARGV[4])
   redis.call('PERSIST', KEYS[1])
   return {state == 'reserved' and 'republish' or 'adopted', token, ''}
@@ -50,11 +51,12 @@ return {'new', ARGV[2], state and state ~= 'backing_off' and state or ''}
 REBUILD = (
     NOW
     + """
--- KEYS entry, leases, steps  ARGV id, holder, lease_ms, topic, queue, instance, activity, retries
+-- KEYS entry, leases, steps, …places  ARGV id, holder, lease_ms, topic, queue, instance, activity, retries
 -- After a flush: the engine says that this step is ours, so a dispatch of it is under way. Its token is not known, and
 -- every token is larger than 0.
 if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 0 end
 redis.call('ZADD', KEYS[2], now + math.floor(ARGV[3] / 2), ARGV[1])
+for place = 4, #KEYS do redis.call('ZADD', KEYS[place], 0, ARGV[1]) end
 redis.call('HSET', KEYS[1], 'state', 'published', 'token', 0, 'holder', ARGV[2], 'lease_ms', ARGV[3],
   'topic', ARGV[4], 'queue', ARGV[5], 'instance', ARGV[6], 'activity', ARGV[7], 'retries', ARGV[8],
   'first_at', now, 'losses', 0, 'reserved_at', now, 'published_at', now, 'starts', 0)
@@ -103,7 +105,7 @@ return {'claimed', now - (found[3] or now), worker}
 BACK_OFF = (
     NOW
     + """
--- KEYS entry, retries_due, leases  ARGV id, token, delay_ms, kept_s, same_try
+-- KEYS entry, retries_due, leases, ended  ARGV id, token, delay_ms, kept_s, same_try, queue
 -- A postponement goes on with the same try, whose age counts; a failure ends it.
 -- Returns whether a poller fetched the step again since the report was claimed (it took the dispatch for one under
 -- way), and whether the dispatch was open until now.
@@ -113,6 +115,7 @@ local token = found[1]
 if token and tonumber(token) > tonumber(ARGV[2]) then return {0, 0} end
 local ahead = token and tonumber(token) > 0 and found[3] and found[4] and token - found[3] - found[4] or 0
 local was_open = token and found[2] ~= 'backing_off'
+if was_open then redis.call('HINCRBY', KEYS[4], ARGV[6], 1) end
 local fetched_again = redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'backing_off', 'token', ARGV[2])
 if ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'first_at') end
@@ -126,13 +129,15 @@ return {fetched_again, was_open and 1 or 0}
 CLOSE = (
     NOW
     + """
--- KEYS entry, leases, retries_due, steps, result
+-- KEYS entry, leases, retries_due, steps, result, ended
 -- ARGV id, outcome, kept_s, activity, topic, queue, most_steps, token, result_kept_s
 -- Returns how long the try has lasted, or -1 when it was not open.
 local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at', 'starts', 'reserved_at', 'state',
   'first_at')
 local existed = redis.call('DEL', KEYS[1])
-local age = existed == 1 and found[6] ~= 'backing_off' and now - (found[7] or now) or -1
+local was_open = existed == 1 and found[6] ~= 'backing_off'
+local age = was_open and now - (found[7] or now) or -1
+if was_open then redis.call('HINCRBY', KEYS[6], ARGV[6], 1) end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('EXPIRE', KEYS[5], ARGV[9])
@@ -180,24 +185,6 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('HINCRBY', KEYS[1], 'losses', 1)
 """
 
-CLAIM_LEASES = (
-    NOW
-    + """
--- KEYS leases  ARGV limit, claim_ms
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), id) end
-return ids
-"""
-)
-
-EXTENDED = (
-    NOW
-    + """
--- KEYS leases  ARGV id, lease_ms
-return redis.call('ZADD', KEYS[1], 'XX', now + math.floor(ARGV[2] / 2), ARGV[1])
-"""
-)
-
 DUE_RETRIES = (
     NOW
     + """
@@ -209,26 +196,6 @@ if #first == 0 then return -1 end
 return math.max(first[2] - now, 0)
 """
 )
-
-HOLD = """
--- KEYS name  ARGV boot, ttl_ms, …; a lease on a name, which only its holder renews. Returns 1, or who holds it.
-local held_by = redis.call('GET', KEYS[1])
-if held_by and held_by ~= ARGV[1] then return held_by end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-LET_GO = """
--- KEYS name  ARGV boot
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-EPOCH = """
--- KEYS epoch  ARGV proposed; returns the one that counts
-redis.call('SET', KEYS[1], ARGV[1], 'NX')
-return redis.call('GET', KEYS[1])
-"""
 
 STARTED = (
     NOW
@@ -271,7 +238,7 @@ return {redis.call('HINCRBY', KEYS[1], 'starts', 1)}
 ALIVE = (
     NOW
     + """
--- KEYS entry, leases, steps, cancelled
+-- KEYS entry, leases, steps, cancelled, …places
 -- ARGV id, token, worker, run, holder, topic, queue, instance, activity, retries, retry_config
 -- Returns -1 when the step was cancelled, else 1. An entry that a flush has taken is written again, unless the step has
 -- ended: its outcome may be reported before its worker has let go of it.
@@ -284,11 +251,13 @@ if not token then
     'instance', ARGV[8], 'activity', ARGV[9], 'retries', ARGV[10], 'first_at', now, 'losses', 0,
     'reserved_at', now, 'published_at', now, 'starts', 1, 'retry_config', ARGV[11])
   redis.call('ZADD', KEYS[2], now, ARGV[1])
+  for place = 5, #KEYS do redis.call('ZADD', KEYS[place], 0, ARGV[1]) end
 elseif tonumber(token) > tonumber(ARGV[2]) or state == 'reporting' or state == 'backing_off' then
   return 1
 elseif state == 'lost' then
   redis.call('PERSIST', KEYS[1])
   redis.call('ZADD', KEYS[2], now, ARGV[1])
+  for place = 5, #KEYS do redis.call('ZADD', KEYS[place], 0, ARGV[1]) end
 end
 redis.call('HSET', KEYS[1], 'state', 'started', 'token', ARGV[2], 'worker', ARGV[3], 'run', ARGV[4], 'seen_at', now)
 return 1

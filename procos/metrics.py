@@ -6,7 +6,7 @@ writes a new entry for it, and the account is open until that entry is removed, 
 ends once, and what the ledger answers to the change decides which change that was:
 
     dropped at once   adopted (its dispatch is under way), ended (reported while the fetch was on its
-                      way), republished (its entry waits to be published already),
+                      way), republished (its entry waits to be published already), given_back (its cap is full),
                       unreserved (Redis did not answer), offered_again (refused, but the engine could not be told)
     settled           completed, bpmn_error, retry, postponed, incident: the engine took the verdict; a refusal at
                       dispatch (unknown topic, unreadable variable) is an incident
@@ -32,24 +32,16 @@ from typing import TYPE_CHECKING
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info, disable_created_metrics, generate_latest
 
 from procos import __version__
-from procos.domain.errors import (
-    EngineBusyError,
-    EngineConflictError,
-    EngineDeniedError,
-    EngineUnreachableError,
-    LeaseLostError,
-    LedgerUnreachableError,
-    TaskGoneError,
-    TaskSuspendedError,
-)
+from procos.call_outcomes import outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN = "unknown"
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LENGTHS = (1, 2, 5, 10, 20, 50)
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
 
@@ -123,11 +115,18 @@ REPORTS = Counter("procos_bridge_reports", "Reports the engine answered, or not.
 REPORT_SECONDS = Histogram(
     "procos_bridge_report_duration_seconds", "How long the engine took for a report.", ["kind"], buckets=SHORT
 )
+REPORT_LIST = Histogram(
+    "procos_bridge_report_list_length", "Reports in one call, where the engine takes lists.", buckets=LENGTHS
+)
 END_TO_END_SECONDS = Histogram(
     "procos_end_to_end_seconds", "From the first fetch of a try to the verdict.", ["topic"], buckets=LONG
 )
 INFLIGHT = Gauge("procos_bridge_inflight", "External tasks in flight, as all replicas see them.", ["queue"])
-CAPACITY = Gauge("procos_bridge_capacity", "How many may be in flight.", ["queue"])
+CAPACITY = Gauge("procos_bridge_capacity", "How many may be in flight at most.", ["queue"])
+BUDGET = Gauge("procos_bridge_budget", "How many may be in flight by demand.", ["queue"])
+SLOTS = Gauge("procos_bridge_slots", "Slots of the live workers of a queue.", ["queue"])
+DRAIN = Gauge("procos_bridge_drain_rate", "Tries that end per second, at most in the last seconds.", ["queue"])
+REPLICAS = Gauge("procos_bridge_replicas", "Bridges that run, as all replicas see them.")
 EXTENSIONS = Counter("procos_bridge_lock_extensions", "Leases that were due for extension.", ["outcome"])
 REDELIVERIES = Counter("procos_bridge_redeliveries", "What travelled twice.", ["reason"])
 PARKED = Counter("procos_bridge_parked", "Results put aside, to be reported later.")
@@ -135,17 +134,6 @@ DEAD_LETTERS = Counter("procos_bridge_dead_letters", "Messages nobody could hand
 LAST_LOOP = Gauge("procos_bridge_last_loop_timestamp_seconds", "When a loop began its last turn.", ["loop"])
 BUILD = Info("procos_build", "The version of ProcOS that runs.")
 BUILD.info({"version": __version__, "python": platform.python_version()})
-
-OUTCOMES: Mapping[type[BaseException], str] = {
-    TaskGoneError: "not_found",
-    LeaseLostError: "rejected_lock",
-    TaskSuspendedError: "suspended",
-    EngineConflictError: "conflict",
-    EngineBusyError: "busy",
-    EngineDeniedError: "denied",
-    EngineUnreachableError: "unreachable",
-    LedgerUnreachableError: "redis_unreachable",
-}
 
 _topics: set[str] = set()
 _queues: set[str] = set()
@@ -198,6 +186,18 @@ def in_flight(queue: str, count: int, *, capacity: int) -> None:
     """Note how much of the room of a queue is used."""
     INFLIGHT.labels(queue_label(queue)).set(count)
     CAPACITY.labels(queue_label(queue)).set(capacity)
+
+
+def budget(queue: str, limit: int, *, slots: int, per_second: float) -> None:
+    """Note how many may be in flight on a queue, and why."""
+    BUDGET.labels(queue_label(queue)).set(limit)
+    SLOTS.labels(queue_label(queue)).set(slots)
+    DRAIN.labels(queue_label(queue)).set(per_second)
+
+
+def replicas(count: int) -> None:
+    """Note how many bridges run."""
+    REPLICAS.set(count)
 
 
 def extended(outcome: Extension) -> None:
@@ -263,9 +263,18 @@ def reporting(topic: str, kind: Report) -> Iterator[None]:
             REPORTS.labels(topic_label(topic), kind.value, outcome).inc()
 
 
-def outcome_of(error: BaseException) -> str:
-    """Return the label of a failed call."""
-    return next((label for kind, label in OUTCOMES.items() if isinstance(error, kind)), "error")
+@contextmanager
+def reporting_list(length: int) -> Iterator[None]:
+    """Time the call inside, which reports so many."""
+    REPORT_LIST.observe(length)
+    with _timed(REPORT_SECONDS.labels("list")):
+        yield
+
+
+def reported(topic: str, kind: Report, refusal: BaseException | None) -> None:
+    """Count what the engine answered to one report of a list."""
+    outcome = "accepted" if refusal is None else outcome_of(refusal)
+    REPORTS.labels(topic_label(topic), kind.value, outcome).inc()
 
 
 def exposition() -> bytes:

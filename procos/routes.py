@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many external tasks of all topics that name it may be in flight at once, over every queue and bridge."""
+
+    name: str
+    at_once: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where the external tasks of a topic go."""
 
@@ -41,6 +49,10 @@ class Route:
     """Starts of one dispatch after which the step becomes an incident: the stop for tasks that kill their process."""
     store_result: bool = True
     """Stored results answer a lost callback; without them the step runs again."""
+    at_once: int | None = None
+    """Most external tasks of this topic in flight, over all bridges; the rest wait in the engine. None caps nothing."""
+    limits: tuple[Limit, ...] = ()
+    """Caps shared with other topics, for what they have in common: an API, a licence, a database."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     source: str = "procos"
 
@@ -84,7 +96,7 @@ def routes() -> Mapping[Topic, Route]:
     """Return the built-in routes and those of installed packages.
 
     Raises:
-        SettingsError: a package claims a topic that is taken, or its entry is no mapping of routes.
+        SettingsError: a package claims a topic that is taken, its entry is no mapping of routes, or a cap is wrong.
     """
     merged = dict(ROUTES)
     for entry in entry_points(group="procos.routes"):
@@ -94,6 +106,8 @@ def routes() -> Mapping[Topic, Route]:
         if taken := sorted(merged.keys() & added.keys()):
             raise SettingsError([f"entry point {entry.name!r} claims topics that are taken: {', '.join(taken)}"])
         merged.update(added)
+    if problems := _wrong_caps(merged):
+        raise SettingsError(problems)
     return MappingProxyType(merged)
 
 
@@ -103,3 +117,22 @@ def by_queue() -> Mapping[str, Mapping[Topic, Route]]:
     for topic, route in routes().items():
         grouped.setdefault(route.queue, {})[topic] = route
     return grouped
+
+
+def _wrong_caps(table: Mapping[Topic, Route]) -> list[str]:
+    """Say which caps allow nothing, or differ between two routes."""
+    problems, known = [], dict[str, tuple[int, Topic]]()
+    for topic, route in table.items():
+        if route.at_once is not None and route.at_once < 1:
+            problems.append(f"route {topic}: at_once is {route.at_once}, expected 1 or more")
+        for limit in route.limits:
+            at_once, first = known.setdefault(limit.name, (limit.at_once, topic))
+            if limit.at_once != at_once:
+                problems.append(
+                    f"limit {limit.name!r} is {at_once} in route {first} and {limit.at_once} in route {topic}"
+                )
+            if not limit.name or limit.at_once < 1:
+                problems.append(
+                    f"route {topic}: limit {limit.name!r} of {limit.at_once}, expected a name and 1 or more"
+                )
+    return problems

@@ -119,7 +119,10 @@ class BridgeSettings(_Section):
         pattern=r"^[\w.-]+$",
         description="Names this bridge at the engine; stable over restarts, different for every replica.",
     )
-    capacity: int = Field(500, ge=1, description="External tasks in flight per queue; the rest wait in the engine.")
+    capacity: int = Field(2000, ge=1, description="Most external tasks in flight per queue, whatever its workers want.")
+    least_in_flight: int = Field(
+        32, ge=1, description="External tasks in flight per queue while its workers show no demand for more."
+    )
     poll_timeout: float = Field(10.0, ge=0, le=1800, description="Seconds a fetch waits at the engine for work.")
     lock_duration: float = Field(300.0, ge=5, description="Seconds of a lock where the route does not say.")
     completers: int = Field(8, ge=1, le=64, description="Calls to the engine that report outcomes at the same time.")

@@ -21,12 +21,14 @@ from celery.utils.objects import Bunch
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.connection import Connection
+from celery.worker.consumer.tasks import Tasks
 from celery.worker.request import Request as CeleryRequest
 
 from procos.logs import get_logger
 from procos.queues import DEAD_LETTERS, dead, declare, refuse_compression
 from procos.routes import by_queue
 from procos.worker_guard import flaw_of, named
+from procos.worker_slots import RENEWED_EVERY_SECONDS, WorkerSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,34 @@ class Topology(bootsteps.StartStopStep):
         otherwise = declare(parent.connection, by_queue()) if parent.connection else ()
         if otherwise:
             log.warning("topology.declared_otherwise", queues=list(otherwise))
+
+
+class Slots(bootsteps.StartStopStep):
+    """Shows the bridges how many tasks this worker takes at once, for as long as it consumes."""
+
+    requires = (Tasks,)
+
+    def __init__(self, parent: CeleryConsumer, **options: Any) -> None:
+        self._shown = WorkerSlots(parent.app.conf.procos.redis.url, parent.hostname)
+        self._renewal: Any = None
+        super().__init__(parent, **options)
+
+    def start(self, parent: CeleryConsumer) -> None:
+        """Show them now, and again and again from the worker's loop."""
+        self._show(parent)
+        self._renewal = parent.timer.call_repeatedly(RENEWED_EVERY_SECONDS, self._show, (parent,))
+
+    def stop(self, parent: CeleryConsumer) -> None:  # noqa: ARG002  # celery's signature
+        """Show them no longer: the connection is lost, or the worker is to end."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+        self._shown.withdraw()
+
+    shutdown = stop
+
+    def _show(self, parent: Any) -> None:
+        self._shown.show(parent.pool.num_processes, [queue.name for queue in parent.task_consumer.queues])
 
 
 class Request(CeleryRequest):
@@ -78,7 +108,7 @@ class Consumer(CeleryConsumer):
 
         default_steps = tuple(
             "procos.worker:Topology" if step == DELAYED_DELIVERY else step
-            for step in CeleryConsumer.Blueprint.default_steps
+            for step in (*CeleryConsumer.Blueprint.default_steps, "procos.worker:Slots")
         )
 
     connection_errors: tuple[type[BaseException], ...]

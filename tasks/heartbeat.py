@@ -21,6 +21,7 @@ import redis
 from redis.exceptions import NoScriptError
 
 from procos import ledger_keys as keys
+from procos.caps import places
 from procos.ledger_scripts import ALIVE
 from procos.logs import get_logger
 from tasks.interruption import Interruption
@@ -157,7 +158,8 @@ class RedisSigns:
         self._sha = self._sha or str(self._redis.script_load(ALIVE))
         pipeline = self._redis.pipeline(transaction=False)
         for run in runs:
-            pipeline.evalsha(self._sha, 4, *_keys(run), *_arguments(run))
+            names = _keys(run)
+            pipeline.evalsha(self._sha, len(names), *names, *_arguments(run))
         return pipeline.execute(raise_on_error=False)
 
 
@@ -179,6 +181,7 @@ def _keys(run: Run) -> Sequence[str]:
         keys.leases(run.queue),
         keys.steps(ref.process_instance_id),
         keys.cancelled(ref.external_task_id),
+        *places(ref.topic, run.queue),
     )
 
 

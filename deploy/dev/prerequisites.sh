@@ -3,6 +3,7 @@
 #
 #   prerequisites.sh            say what is missing, and install it from the packages of Debian or Ubuntu
 #   prerequisites.sh --tests    also what the tests need: npm, ip to make a second host, openssl, PostgreSQL
+#   prerequisites.sh --bench    also what the benchmark needs: Go, Node.js, npm, PostgreSQL
 #   prerequisites.sh --check    only say so
 #
 # Exit 0: all is there. 1: the installation failed. 2: wrong usage. 3: something is missing and may not be installed
@@ -17,6 +18,7 @@ readonly POLICY=/usr/sbin/policy-rc.d
 missing=()
 as_root=()
 for_tests=no
+for_bench=no
 
 main() {
   local check_only=no
@@ -24,7 +26,8 @@ main() {
     case $option in
       --check) check_only=yes ;;
       --tests) for_tests=yes ;;
-      *) say "usage: prerequisites.sh [--check] [--tests]"; exit 2 ;;
+      --bench) for_bench=yes ;;
+      *) say "usage: prerequisites.sh [--check] [--tests] [--bench]"; exit 2 ;;
     esac
   done
   find_missing
@@ -47,11 +50,18 @@ find_missing() {
   command -v mvn >/dev/null || missing+=(maven)
   has_server rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server || missing+=(rabbitmq-server)
   has_server redis-server /usr/bin/redis-server || missing+=(redis-server)
-  [[ $for_tests == yes ]] || return 0
-  command -v npm >/dev/null || missing+=(npm)
-  has_server ip /usr/sbin/ip || missing+=(iproute2)
-  command -v openssl >/dev/null || missing+=(openssl)
-  has_postgres || missing+=(postgresql)
+  if [[ $for_tests == yes ]]; then
+    has_server ip /usr/sbin/ip || missing+=(iproute2)
+    command -v openssl >/dev/null || missing+=(openssl)
+  fi
+  if [[ $for_bench == yes ]]; then
+    has_server go /usr/local/go/bin/go || missing+=(golang-go)
+    command -v node >/dev/null || missing+=(nodejs)
+  fi
+  if [[ $for_tests == yes || $for_bench == yes ]]; then
+    command -v npm >/dev/null || missing+=(npm)
+    has_postgres || missing+=(postgresql)
+  fi
 }
 
 has_jdk() {

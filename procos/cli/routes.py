@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def routes(*, as_json: bool) -> None:
-    """List every topic: task, queue, lease, retry policy, and where it comes from."""
+    """List every topic: task, queue, lease, retry policy, caps, and where it comes from."""
     chosen = settings()
-    rows = [_row(topic, route, chosen) for topic, route in sorted(route_table().items())]
+    found = sorted(route_table().items())
+    rows = [_row(topic, route, chosen) for topic, route in found]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("topic", "task", "queue", "lease", "attempts", "delays", "from", box=None, pad_edge=False)
-    for row in rows:
+    table = Table("topic", "task", "queue", "lease", "attempts", "delays", "caps", "from", box=None, pad_edge=False)
+    for row, (_, route) in zip(rows, found, strict=True):
         delays = f"{row['first_delay_s']:g} to {row['longest_delay_s']:g} s"
         table.add_row(
             str(row["topic"]), str(row["task"]), str(row["queue"]), f"{row['lease_s']:g} s",
-            str(row["attempts"]), delays, str(row["source"]),
+            str(row["attempts"]), delays, _caps(route), str(row["source"]),
         )  # fmt: skip
     # Off a terminal rich assumes 80 columns and cuts names, which programs and people grep for.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
@@ -50,5 +51,12 @@ def _row(topic: Topic, route: Route, chosen: Settings) -> dict[str, object]:
         "first_delay_s": route.retry.first_delay.total_seconds(),
         "longest_delay_s": route.retry.longest_delay.total_seconds(),
         "max_starts": route.max_starts,
+        "at_once": route.at_once,
+        "limits": {limit.name: limit.at_once for limit in route.limits},
         "source": route.source,
     }
+
+
+def _caps(route: Route) -> str:
+    own = [] if route.at_once is None else [f"{route.at_once} at once"]
+    return ", ".join([*own, *(f"{limit.name} {limit.at_once}" for limit in route.limits)]) or "-"

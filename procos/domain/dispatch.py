@@ -41,6 +41,11 @@ class DispatchRef:
         """The Celery id: the same for every publication of the same fetch, so that doubles are recognised."""
         return f"{self.external_task_id}.{self.token}"
 
+    @property
+    def queue(self) -> str:
+        """The queue it was fetched for: the last part of the worker id."""
+        return self.holder.rpartition("/")[2]
+
     def to_json(self) -> dict[str, object]:
         """Write the reference as the JSON object that travels."""
         return {

@@ -16,20 +16,19 @@ from procos.domain.errors import (
 )
 from procos.domain.external_task import ExternalTaskId, Topic
 from procos.domain.variables import to_engine
+from procos.engine.bulk import BulkReports
 from procos.engine.faults import COLUMN_SIZE
 from procos.engine.long_texts import as_objects, has_long_texts, too_long
 from procos.engine.paths import path
+from procos.engine.reports import Complete, Fail, Throw, fields_of, variables_of
 from procos.engine.torn import is_torn
 from procos.engine.uncaught import REFUSES_UNCAUGHT, UncaughtErrors
 from procos.engine.wire import (
-    LONGEST_MESSAGE,
     count_from_json,
     external_task_from_json,
     external_tasks_from_json,
     milliseconds,
-    storable,
     topic_to_json,
-    typed_variables_to_json,
 )
 from procos.logs import get_logger
 
@@ -39,7 +38,9 @@ if TYPE_CHECKING:
 
     from procos.domain.external_task import ExternalTask, ProcessInstanceId
     from procos.domain.variables import TypedValue
+    from procos.engine.bulk import Refusal
     from procos.engine.protocol import Subscription
+    from procos.engine.reports import Report
     from procos.engine.transport import Transport
 
 log = get_logger(__name__)
@@ -58,6 +59,7 @@ class HttpEngine:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._uncaught = UncaughtErrors(transport)
+        self._bulk = BulkReports(transport)
 
     @cached_property
     def knows_json(self) -> bool:
@@ -75,10 +77,15 @@ class HttpEngine:
             return "Unsupported value type" not in str(refusal)
         return True
 
-    @cached_property
+    @property
     def refuses_uncaught(self) -> bool:
         """Whether the engine says that it refuses BPMN errors nobody catches."""
-        return self._transport.header("/version", REFUSES_UNCAUGHT) == "true"
+        return self._transport.announced(REFUSES_UNCAUGHT) == "true"
+
+    @property
+    def longest_list(self) -> int:
+        """How many reports the engine takes in one call; 0 where it takes none in lists."""
+        return self._bulk.longest if self._transport.heard(REFUSES_UNCAUGHT) == "true" else 0
 
     def version(self) -> str:
         """Return the engine's version, such as 7.24.0."""
@@ -106,7 +113,7 @@ class HttpEngine:
 
     def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
         """End the step with its result."""
-        self._report_with(external_task_id, "complete", holder, variables)
+        self._tell(Complete(external_task_id=external_task_id, holder=holder, variables=variables))
 
     def fail(
         self,
@@ -119,14 +126,15 @@ class HttpEngine:
         retry_in: timedelta,
     ) -> None:
         """Report a failed try; 0 retries make an incident."""
-        self._report(
-            external_task_id,
-            "failure",
-            holder,
-            errorMessage=storable(message)[:LONGEST_MESSAGE],
-            errorDetails=storable(details or message),
-            retries=retries,
-            retryTimeout=milliseconds(retry_in),
+        self._tell(
+            Fail(
+                external_task_id=external_task_id,
+                holder=holder,
+                message=message,
+                details=details,
+                retries=retries,
+                retry_in=retry_in,
+            )
         )
 
     def raise_bpmn_error(
@@ -139,26 +147,31 @@ class HttpEngine:
         """
         if not self.refuses_uncaught:
             self._uncaught.refuse(external_task_id, code)
-        self._report_with(
-            external_task_id,
-            "bpmnError",
-            holder,
-            variables,
-            errorCode=code,
-            errorMessage=storable(message)[:LONGEST_MESSAGE],
+        self._tell(
+            Throw(external_task_id=external_task_id, holder=holder, code=code, message=message, variables=variables)
         )
+
+    def report(self, reports: Sequence[Report]) -> Sequence[Refusal | None]:
+        """Report up to `longest_list` in one call; returns for each why it was refused, None if the engine took it.
+
+        A text that is too long for its column is refused here; reported alone, it is sent another way.
+
+        Raises:
+            EngineUnreachableError, EngineBusyError: nothing is known of any.
+        """
+        return self._bulk.send(reports, json_type=self.knows_json)
 
     def extend(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
         """Let a lock that has not run out end `duration` from now."""
-        self._report(external_task_id, "extendLock", holder, newDuration=milliseconds(duration))
+        self._command(external_task_id, "extendLock", {"workerId": holder, "newDuration": milliseconds(duration)})
 
     def lock(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
         """Take a lock that is free, run out, or the holder's own."""
-        self._report(external_task_id, "lock", holder, lockDuration=milliseconds(duration))
+        self._command(external_task_id, "lock", {"workerId": holder, "lockDuration": milliseconds(duration)})
 
     def unlock(self, external_task_id: ExternalTaskId) -> None:
         """Give the external task back, for anybody to fetch."""
-        self._transport.command(path("external-task", external_task_id, "unlock"), {})
+        self._command(external_task_id, "unlock", {})
 
     def find(self, external_task_id: ExternalTaskId) -> ExternalTask:
         """Read one external task, without its variables."""
@@ -193,8 +206,8 @@ class HttpEngine:
         )
         return [Topic(str(name)) for name in answer]
 
-    def _report(self, external_task_id: ExternalTaskId, verb: str, holder: str, **fields: object) -> None:
-        self._transport.command(path("external-task", external_task_id, verb), {"workerId": holder, **fields})
+    def _command(self, external_task_id: ExternalTaskId, verb: str, fields: Mapping[str, object]) -> None:
+        self._transport.command(path("external-task", external_task_id, verb), fields)
 
     def _listed(self, question: Mapping[str, object]) -> Iterator[ExternalTask]:
         first = 0
@@ -220,19 +233,12 @@ class HttpEngine:
     def _variables_of(self, instance_id: ProcessInstanceId) -> object:
         return self._transport.get(path("process-instance", instance_id, "variables"), {"deserializeValues": "false"})
 
-    def _report_with(
-        self,
-        external_task_id: ExternalTaskId,
-        verb: str,
-        holder: str,
-        variables: Mapping[str, object],
-        **fields: object,
-    ) -> None:
-        """Report with variables; texts that do not fit their column are sent once more as objects."""
-        typed = self._typed(variables)
+    def _tell(self, report: Report) -> None:
+        """Send a report; texts that do not fit their column are sent once more as objects."""
+        typed = self._typed(variables_of(report))
 
         def send(written: Mapping[str, TypedValue]) -> None:
-            self._report(external_task_id, verb, holder, variables=typed_variables_to_json(written), **fields)
+            self._command(report.external_task_id, report.verb, fields_of(report, written))
 
         try:
             send(typed)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
+    from procos.engine.bulk import Refusal
+    from procos.engine.reports import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,13 @@ class Engine(Protocol):
         self, external_task_id: ExternalTaskId, holder: str, *, code: str, message: str, variables: Mapping[str, object]
     ) -> None:
         """Throw a BPMN error at the step."""
+
+    @property
+    def longest_list(self) -> int:
+        """How many reports one call of `report` takes; 0 where the engine has no such call, at this moment."""
+
+    def report(self, reports: Sequence[Report]) -> Sequence[Refusal | None]:
+        """Report a list in one call; returns for each why it was refused, None if the engine took it."""
 
     def extend(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
         """Let a lock that has not run out end `duration` from now."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from procos.testing.clock import FrozenClock
 
 ADDRESS = "http://engine.test/engine-rest"
+LIST = "report"
+"""The call that brings many reports."""
 
 
 class Calls:
@@ -45,13 +47,17 @@ class Calls:
         self._refusals.clear()
         self._answers_to_lose = 0
 
+    def _refusal(self) -> ProcosError | None:
+        """Return how the next call is to be refused; of a list it is each report that may be."""
+        return self._refusals.popleft() if self._refusals else None
+
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
         self.calls.append(name)
         self.clock.advance(seconds=self.latency.total_seconds())
         if self.is_down:
             raise EngineUnreachableError(ADDRESS, "connection refused")
-        if self._refusals and (refusal := self._refusals.popleft()):
+        if name != LIST and (refusal := self._refusal()):
             raise refusal
         yield
         if self._answers_to_lose:

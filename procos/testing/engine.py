@@ -8,26 +8,26 @@ by `procos.engine.faults` from the engine's own words. The contract cases run ag
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+from procos.domain.errors import EngineError, VariableError
 from procos.domain.external_task import ExternalTask, ExternalTaskId, Lease, Topic
-from procos.engine.faults import Answer, fault
+from procos.engine.reports import Complete, Fail, Throw, variables_of
 from procos.engine.wire import LONGEST_MESSAGE, variables_to_json
-from procos.testing.calls import ADDRESS, Calls
+from procos.testing.calls import LIST, Calls
 from procos.testing.clock import FrozenClock
+from procos.testing.refusals import NOTHING, check_fetch, not_yours, refused, uncaught
 from procos.testing.samples import external_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import timedelta
 
-    from procos.domain.errors import EngineError
     from procos.domain.variables import TypedValue
+    from procos.engine.bulk import Refusal
     from procos.engine.protocol import Filter, Subscription
-
-NOTHING = timedelta(0)
-LONGEST_WAIT = timedelta(milliseconds=1_800_000)
+    from procos.engine.reports import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ class ReportedFailure:
 class FakeEngine(Calls):
     """The `Engine` protocol in memory; what was reported stands in its dicts, by external task id."""
 
-    def __init__(self, clock: FrozenClock | None = None, *, knows_json: bool = True) -> None:
+    def __init__(self, clock: FrozenClock | None = None, *, knows_json: bool = True, longest_list: int = 0) -> None:
         super().__init__(clock or FrozenClock())
-        self.knows_json = knows_json
+        self.knows_json, self.longest_list = knows_json, longest_list
         self.completed: dict[str, Mapping[str, object]] = {}
         self.bpmn_errors: dict[str, str] = {}
         self.incidents: dict[str, str] = {}
@@ -105,7 +105,7 @@ class FakeEngine(Calls):
     ) -> Sequence[ExternalTask]:
         """Lock what is eligible, highest priority first, then oldest first; never waits."""
         with self._call("fetch_and_lock"):
-            _check_fetch(subscriptions, wait)
+            check_fetch(subscriptions, wait)
             wanted = {subscription.topic: subscription for subscription in subscriptions}
             eligible = [
                 task
@@ -119,9 +119,7 @@ class FakeEngine(Calls):
         """End the step, if the holder is the one the engine has; its lock may have run out."""
         variables_to_json(variables, json_type=self.knows_json)  # raises for what the real client could not write
         with self._call("complete"):
-            self._held(external_task_id, holder, "completed")
-            self.completed[external_task_id] = dict(variables)
-            self._end(external_task_id)
+            self._take(Complete(external_task_id=external_task_id, holder=holder, variables=variables))
 
     def fail(
         self,
@@ -135,20 +133,16 @@ class FakeEngine(Calls):
     ) -> None:
         """Turn the lock into the retry timer; with 0 retries make an incident."""
         with self._call("fail"):
-            task = self._held(external_task_id, holder, "failed")
-            if retries < 0 or retry_in < NOTHING:
-                raise _refused(500, "retries and retryTimeout must not be negative", kind="ProcessEngineException")
-            message = message[:LONGEST_MESSAGE]
-            failure = ReportedFailure(
-                message=message,
-                details=details or message,
-                retries=retries,
-                retry_in=retry_in,
-                external_task_id=external_task_id,
+            self._take(
+                Fail(
+                    external_task_id=external_task_id,
+                    holder=holder,
+                    message=message,
+                    details=details,
+                    retries=retries,
+                    retry_in=retry_in,
+                )
             )
-            self.failures.append(failure)
-            lease = Lease(holder=holder, expires=self.clock.now() + retry_in)
-            self._set_retries(replace(task, lease=lease), retries, message)
 
     def raise_bpmn_error(
         self, external_task_id: ExternalTaskId, holder: str, *, code: str, message: str, variables: Mapping[str, object]
@@ -156,19 +150,21 @@ class FakeEngine(Calls):
         """Throw a BPMN error; one that nothing catches is refused, as our engine is set up to do."""
         variables_to_json(variables, json_type=self.knows_json)  # raises for what the real client could not write
         with self._call("raise_bpmn_error"):
-            self._held(external_task_id, holder, "ended")
-            if not self._catches[external_task_id](code):
-                text = f"ENGINE-13033 Propagation of bpmn error {code} ({message}) failed: not caught by anything"
-                raise _refused(500, text, kind="ProcessEngineException", code=0)
-            self.bpmn_errors[external_task_id] = code
-            self._end(external_task_id)
+            self._take(
+                Throw(external_task_id=external_task_id, holder=holder, code=code, message=message, variables=variables)
+            )
+
+    def report(self, reports: Sequence[Report]) -> Sequence[Refusal | None]:
+        """Take a list, each report as if it came alone."""
+        with self._call(LIST):
+            return [self._answer(report) for report in reports]
 
     def extend(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
         """Let a lock that has not run out end `duration` from now."""
         with self._call("extend"):
             task = self._held(external_task_id, holder, "extended")
             if task.lease and task.lease.expires < self.clock.now():
-                raise _refused(400, f"Cannot extend a lock that expired on {task.lease.expires}")
+                raise refused(400, f"Cannot extend a lock that expired on {task.lease.expires}")
             self._lock(task, holder, duration)
 
     def lock(self, external_task_id: ExternalTaskId, holder: str, duration: timedelta) -> None:
@@ -176,7 +172,7 @@ class FakeEngine(Calls):
         with self._call("lock"):
             task = self._found(external_task_id)
             if self._is_locked(task) and task.lease and task.lease.holder != holder:
-                raise _not_yours(task, holder, "locked")
+                raise not_yours(task, holder, "locked")
             self._lock(task, holder, duration)
 
     def unlock(self, external_task_id: ExternalTaskId) -> None:
@@ -210,6 +206,46 @@ class FakeEngine(Calls):
         with self._call("open_topics"):
             return sorted({t.topic for t in self._open.values() if not self._is_locked(t) and t.retries != 0})
 
+    def _answer(self, report: Report) -> Refusal | None:
+        try:
+            variables_to_json(variables_of(report), json_type=self.knows_json)
+            if refusal := self._refusal():
+                raise refusal
+            self._take(report)
+        except (EngineError, VariableError) as refused:
+            return refused
+        return None
+
+    def _take(self, report: Report) -> None:
+        match report:
+            case Complete():
+                self._held(report.external_task_id, report.holder, "completed")
+                self.completed[report.external_task_id] = dict(report.variables)
+                self._end(report.external_task_id)
+            case Fail():
+                self._take_failure(report, self._held(report.external_task_id, report.holder, "failed"))
+            case Throw():
+                self._held(report.external_task_id, report.holder, "ended")
+                if not self._catches[report.external_task_id](report.code):
+                    raise uncaught(report)
+                self.bpmn_errors[report.external_task_id] = report.code
+                self._end(report.external_task_id)
+
+    def _take_failure(self, report: Fail, task: ExternalTask) -> None:
+        if report.retries < 0 or report.retry_in < NOTHING:
+            raise refused(500, "retries and retryTimeout must not be negative", kind="ProcessEngineException")
+        message = report.message[:LONGEST_MESSAGE]
+        failure = ReportedFailure(
+            message=message,
+            details=report.details or message,
+            retries=report.retries,
+            retry_in=report.retry_in,
+            external_task_id=task.id,
+        )
+        self.failures.append(failure)
+        lease = Lease(holder=report.holder, expires=self.clock.now() + report.retry_in)
+        self._set_retries(replace(task, lease=lease), report.retries, message)
+
     def _is_locked(self, task: ExternalTask) -> bool:
         return task.lease is not None and task.lease.expires > self.clock.now()
 
@@ -231,7 +267,7 @@ class FakeEngine(Calls):
 
     def _lock(self, task: ExternalTask, holder: str, duration: timedelta) -> ExternalTask:
         if duration <= NOTHING:
-            raise _refused(400, "a lock's duration must be greater than 0")
+            raise refused(400, "a lock's duration must be greater than 0")
         locked = replace(task, lease=Lease(holder=holder, expires=self.clock.now() + duration))
         self._open[task.id] = locked
         return locked
@@ -247,37 +283,16 @@ class FakeEngine(Calls):
         try:
             return self._open[external_task_id]
         except KeyError:
-            raise _refused(404, f"External task with id {external_task_id} does not exist") from None
+            raise refused(404, f"External task with id {external_task_id} does not exist") from None
 
     def _held(self, external_task_id: ExternalTaskId, holder: str, verb: str) -> ExternalTask:
         task = self._found(external_task_id)
         if task.lease is None or task.lease.holder != holder:
-            raise _not_yours(task, holder, verb)
+            raise not_yours(task, holder, verb)
         if task.suspended:
-            raise _refused(400, f"ExternalTask {external_task_id} is suspended")
+            raise refused(400, f"ExternalTask {external_task_id} is suspended")
         return task
 
     def _end(self, external_task_id: ExternalTaskId) -> None:
         del self._open[external_task_id]
         self.incidents.pop(external_task_id, None)
-
-
-def _check_fetch(subscriptions: Sequence[Subscription], wait: timedelta) -> None:
-    if wait < NOTHING:
-        raise _refused(500, "asyncResponseTimeout is negative", kind="InvalidRequestException")
-    if wait > LONGEST_WAIT:
-        text = f"The asynchronous response timeout cannot be set to a value greater than {LONGEST_WAIT}"
-        raise _refused(400, text, kind="InvalidRequestException")
-    if any(subscription.lock_duration <= NOTHING for subscription in subscriptions):
-        raise _refused(500, "lockDuration is not greater than 0", kind="ProcessEngineException")
-
-
-def _not_yours(task: ExternalTask, holder: str, verb: str) -> EngineError:
-    other = task.lease.holder if task.lease else "null"
-    return _refused(
-        400, f"External Task {task.id} cannot be {verb} by worker '{holder}'. It is locked by worker '{other}'."
-    )
-
-
-def _refused(status: int, message: str, *, kind: str = "RestException", code: int | None = None) -> EngineError:
-    return fault(Answer(status=status, kind=kind, message=message, code=code), address=ADDRESS)

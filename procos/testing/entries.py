@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from procos.domain.errors import LedgerUnreachableError
 from procos.ledger_keys import State
+from procos.testing.demand import NumbersSide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,30 +53,23 @@ class Entry:
         return self.seen_at != dead_since and now - self.seen_at < fresh_ms
 
 
-class WorkersSide:
+class WorkersSide(NumbersSide):
     """What bridge and workers share."""
 
     def __init__(self, clock: FrozenClock) -> None:
-        self.clock = clock
-        self.is_down = False
         self.results: dict[str, Mapping[str, Any]] = {}
-        self.flush()
+        super().__init__(clock)
 
     def flush(self) -> None:
         """Lose everything but the results."""
+        super().flush()
         self.entries: dict[str, Entry] = {}
-        self.leases: dict[str, dict[str, int]] = {}
-        self.retries_due: dict[str, int] = {}
         self.closed: dict[str, str] = {}
         self.ended_at: dict[str, int] = {}
         self.ended_tokens: dict[str, int] = {}
         self.cancelled: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
-
-    def ping(self) -> None:
-        """Make sure that it answers."""
-        if self.is_down:
-            raise LedgerUnreachableError("memory", "connection refused")
+        self.early_until: dict[str, int] = {}
 
     def mark_started(
         self, ref: DispatchRef, worker: str, *, run: str = "run", fresh_ms: int = 10_000, dead_since: int | None = None
@@ -115,11 +108,11 @@ class WorkersSide:
                 state=State.STARTED, token=ref.token, holder=ref.holder, starts=1, **described(ref),
                 first_at=now, reserved_at=now, published_at=now,
             )  # fmt: skip
-            self._lease(self._queue_of(ref), ref.external_task_id, now)
+            self._lease_again(ref, now)
         elif entry.token > ref.token or entry.state in {State.REPORTING, State.BACKING_OFF}:
             return False
         elif entry.state is State.LOST:
-            self._lease(self._queue_of(ref), ref.external_task_id, now)
+            self._lease_again(ref, now)
         entry.state, entry.token, entry.worker, entry.run, entry.seen_at = State.STARTED, ref.token, worker, run, now
         return False
 
@@ -131,14 +124,12 @@ class WorkersSide:
     def _has_result(self, ref: DispatchRef) -> bool:
         return self.results.get(ref.celery_id, {}).get("status") in {"SUCCESS", "FAILURE"}
 
+    def _lease_again(self, ref: DispatchRef, now: int) -> None:
+        self._lease(self._queue_of(ref), ref.external_task_id, now)
+        self._take_places(ref.external_task_id, ref.topic, self._queue_of(ref))
+
     def _queue_of(self, ref: DispatchRef) -> str:
         return ref.holder.rpartition("/")[2]
-
-    def _lease(self, queue: str, external_task_id: str, moment: int) -> None:
-        self.leases.setdefault(queue, {})[external_task_id] = moment
-
-    def _drop(self, queue: str, external_task_id: str) -> None:
-        self.leases.get(queue, {}).pop(external_task_id, None)
 
 
 def described(ref: DispatchRef) -> dict[str, Any]:

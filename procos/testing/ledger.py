@@ -8,8 +8,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bridge.ledger import CLAIM_MILLISECONDS, JUST_ENDED_MILLISECONDS, Ledger
-from bridge.ledger_values import BackedOff, Claimed, HeldLease, InFlight, Known, ReportClaim, Reservation, Reserved
+from bridge.leases import CLAIM_MILLISECONDS, EARLY_MILLISECONDS
+from bridge.ledger import JUST_ENDED_MILLISECONDS, Ledger
+from bridge.ledger_values import (
+    BackedOff,
+    Claimed,
+    Delayed,
+    Ended,
+    HeldLease,
+    InFlight,
+    Known,
+    ReportClaim,
+    Reservation,
+    Reserved,
+)
 from procos.domain.dispatch import DispatchRef
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
 from procos.ledger_keys import State
@@ -19,17 +31,18 @@ from procos.testing.entries import Entry, WorkersSide, described, milliseconds
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from procos.caps import Cap
     from procos.domain.external_task import ExternalTask
 
-OVERDUE_MILLISECONDS = 60_000
 UNDER_WAY = {State.PUBLISHED, State.STARTED, State.REPORTING}
 
 
 class FakeLedger(WorkersSide, Ledger):
     """The `Ledger` in memory; its entries, leases, closed and cancelled steps may be looked at."""
 
-    def __init__(self, clock: FrozenClock | None = None) -> None:
+    def __init__(self, clock: FrozenClock | None = None, caps: Mapping[Topic, Sequence[Cap]] | None = None) -> None:
         WorkersSide.__init__(self, clock or FrozenClock())
+        self.caps = caps or {}
         self.address = "memory"
 
     def reserve(
@@ -45,9 +58,13 @@ class FakeLedger(WorkersSide, Ledger):
         if entry is None and self._has_just_ended(ref, now):
             return Reserved(reservation=Reservation.ENDED, token=ref.token)
         is_same_try = entry is not None and entry.retries == ref.retries
+        is_under_way = entry is not None and is_same_try and entry.state not in {State.BACKING_OFF, State.LOST}
+        if not is_under_way and self._is_full(ref.external_task_id, ref.topic, queue):
+            return Reserved(reservation=Reservation.FULL, token=ref.token)
+        self._take_places(ref.external_task_id, ref.topic, queue)
         self._lease(queue, ref.external_task_id, now + lease_ms // 2)
         self.cancelled.pop(ref.external_task_id, None)
-        if entry and is_same_try and entry.state not in {State.BACKING_OFF, State.LOST}:
+        if entry and is_under_way:
             entry.holder, entry.lease_ms = ref.holder, lease_ms
             under_way = Reservation.ADOPTED if entry.state in UNDER_WAY else Reservation.REPUBLISH
             return Reserved(reservation=under_way, token=Token(entry.token))
@@ -71,6 +88,7 @@ class FakeLedger(WorkersSide, Ledger):
                 continue
             written += 1
             self._lease(queue, task.id, now + milliseconds(lease) // 2)
+            self._take_places(task.id, task.topic, queue)
             self.entries[task.id] = Entry(
                 state=State.PUBLISHED, token=0, holder=task.lease.holder if task.lease else "",
                 lease_ms=milliseconds(lease), topic=task.topic, instance=task.process_instance_id,
@@ -133,6 +151,10 @@ class FakeLedger(WorkersSide, Ledger):
         age = timedelta(milliseconds=now - (now if first_at is None else first_at))
         return Claimed(claim=ReportClaim.CLAIMED, age=age, worker=worker)
 
+    def claim_reports(self, refs: Sequence[tuple[DispatchRef, str]]) -> list[Claimed]:
+        """Decide about several."""
+        return [self.claim_report(ref, queue) for ref, queue in refs]
+
     def back_off(self, ref: DispatchRef, queue: str, delay: timedelta, *, same_try: bool) -> BackedOff:
         """Note that the engine offers this step again after `delay`."""
         self.ping()
@@ -140,6 +162,8 @@ class FakeLedger(WorkersSide, Ledger):
         if entry and entry.token > ref.token:
             return BackedOff()
         was_open = entry is not None and entry.state is not State.BACKING_OFF
+        if was_open:
+            self._count_end(queue)
         fetched_again = ref.external_task_id in self.leases.get(queue, {})
         self._drop(queue, ref.external_task_id)
         entry = self.entries.setdefault(ref.external_task_id, Entry(state=State.BACKING_OFF, token=ref.token))
@@ -150,6 +174,10 @@ class FakeLedger(WorkersSide, Ledger):
         entry.first_at = entry.first_at if same_try else None
         self.retries_due[ref.external_task_id] = due_at
         return BackedOff(fetched_again=fetched_again, was_open=was_open)
+
+    def back_off_all(self, delays: Sequence[Delayed]) -> list[BackedOff]:
+        """Note it of several."""
+        return [self.back_off(each.ref, each.queue, each.delay, same_try=each.same_try) for each in delays]
 
     def close(self, ref: DispatchRef, queue: str, outcome: str) -> timedelta | None:
         """Remove the entry of a step that ended."""
@@ -163,19 +191,20 @@ class FakeLedger(WorkersSide, Ledger):
             self.ended_tokens[ref.external_task_id] = ref.token
         if entry is None or entry.state is State.BACKING_OFF:
             return None
+        self._count_end(queue)
         now = self.clock.milliseconds()
         return timedelta(milliseconds=now - (now if entry.first_at is None else entry.first_at))
 
-    def in_flight(self, queue: str) -> int:
-        """Count what is reserved, published or started on a queue."""
-        self.ping()
-        return len(self.leases.get(queue, {}))
+    def close_all(self, ends: Sequence[Ended]) -> list[timedelta | None]:
+        """Close several."""
+        return [self.close(end.ref, end.queue, end.outcome) for end in ends]
 
-    def list_in_flight(self, queue: str) -> list[InFlight]:
-        """Read everything in flight on a queue."""
+    def list_in_flight(self, queue: str, state: State | None = None) -> list[InFlight]:
+        """Read everything in flight on a queue, or what of it is in one state."""
         self.ping()
         ids = sorted(self.leases.get(queue, {}), key=lambda task_id: self.leases[queue][task_id])
-        return [self._in_flight(task_id, queue, self.entries[task_id]) for task_id in ids if task_id in self.entries]
+        found = [(task_id, self.entries[task_id]) for task_id in ids if task_id in self.entries]
+        return [self._in_flight(i, queue, entry) for i, entry in found if state is None or entry.state is state]
 
     def _in_flight(self, task_id: str, queue: str, entry: Entry) -> InFlight:
         return InFlight(
@@ -204,11 +233,21 @@ class FakeLedger(WorkersSide, Ledger):
         self.ping()
         return self.overtaken.get(queue, 0)
 
-    def claim_due_leases(self, queue: str, limit: int) -> list[HeldLease]:
-        """Take the leases that are at half-time."""
+    def due_within(self, queue: str, horizons: Sequence[timedelta]) -> list[int]:
+        """Count the leases that fall due within each of these times."""
+        self.ping()
+        now, moments = self.clock.milliseconds(), self.leases.get(queue, {}).values()
+        return [sum(moment <= now + milliseconds(horizon) for moment in moments) for horizon in horizons]
+
+    def claim_due_leases(self, queue: str, limit: int, *, share: int = 0) -> list[HeldLease]:
+        """Take the leases that are at half-time, and others up to the share of this turn."""
         self.ping()
         now, leases = self.clock.milliseconds(), self.leases.get(queue, {})
-        due = sorted((moment, key) for key, moment in leases.items() if moment <= now)[:limit]
+        in_order = sorted((moment, key) for key, moment in leases.items())
+        due = [each for each in in_order if each[0] <= now][:limit]
+        if len(due) < share and self.early_until.get(queue, now) <= now:
+            self.early_until[queue] = now + EARLY_MILLISECONDS
+            due += [each for each in in_order if each[0] > now + CLAIM_MILLISECONDS][: share - len(due)]
         leases.update({key: now + CLAIM_MILLISECONDS for _, key in due})
         return [self._held(key) for _, key in due]
 
@@ -223,12 +262,14 @@ class FakeLedger(WorkersSide, Ledger):
             extendable=entry is not None and entry.state in {State.PUBLISHED, State.STARTED},
         )
 
-    def mark_extended(self, lease: HeldLease, queue: str) -> None:
+    def mark_extended(self, lease: HeldLease, queue: str) -> State | None:
         """Note that the engine extended this lease."""
         self.ping()
         leases = self.leases.get(queue, {})
         if lease.external_task_id in leases:
             leases[lease.external_task_id] = self.clock.milliseconds() + lease.milliseconds // 2
+        entry = self.entries.get(lease.external_task_id)
+        return entry.state if entry else None
 
     def drop_lease(self, external_task_id: ExternalTaskId, queue: str) -> None:
         """Stop extending a lease."""
@@ -244,13 +285,6 @@ class FakeLedger(WorkersSide, Ledger):
         """Return what the test put into `results`, for each."""
         self.ping()
         return [self.results.get(celery_id) for celery_id in celery_ids]
-
-    def until_next_retry(self) -> float | None:
-        """Return the seconds until the next retry falls due, 0 for one that is overdue, or None."""
-        self.ping()
-        now = self.clock.milliseconds()
-        self.retries_due = {key: due for key, due in self.retries_due.items() if due > now - OVERDUE_MILLISECONDS}
-        return max(min(self.retries_due.values()) - now, 0) / 1000 if self.retries_due else None
 
     def _has_just_ended(self, ref: DispatchRef, now: int) -> bool:
         if self.closed.get(ref.external_task_id, "incident") == "incident":

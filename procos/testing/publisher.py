@@ -30,6 +30,9 @@ class RecordingPublisher:
         """The Celery ids of everything that was published."""
         return [publication.dispatch.ref.celery_id for publication in self.published]
 
+    def ready(self) -> None:
+        """Say that all is well."""
+
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
         """Keep the batch, and answer for each of it."""
         self.batches.append(list(publications))

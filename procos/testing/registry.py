@@ -56,17 +56,21 @@ class FakeRegistry(Registry):
     def release_replica(self, replica_id: str) -> None:
         """Let the next bridge have the replica id at once."""
         self.ping()
-        if self._holder(f"replica {replica_id}") == self.boot_id:
-            del self.register.held[f"replica {replica_id}"]
+        self._let_go_of(f"replica {replica_id}")
 
-    def is_alive(self, replica_id: str) -> bool:
-        """Whether a bridge holds this replica id."""
+    def alive(self, replica_ids: Iterable[str]) -> frozenset[str]:
+        """Return those of the replica ids that a bridge holds."""
         self.ping()
-        return self._holder(f"replica {replica_id}") is not None
+        return frozenset(each for each in replica_ids if self._holder(f"replica {each}") is not None)
 
     def has_turn(self, job: str, seconds: float) -> bool:
         """Take or keep the turn at a periodic job."""
         return self._held_by(f"turn {job}", seconds) is None
+
+    def pass_turn(self, job: str) -> None:
+        """Let another have the turn at once, if it is this bridge's."""
+        self.ping()
+        self._let_go_of(f"turn {job}")
 
     def register_holder(self, holder: str) -> None:
         """Remember a worker id of ours."""
@@ -104,6 +108,10 @@ class FakeRegistry(Registry):
             return holder
         self.register.held[name] = (self.boot_id, self.register.clock.milliseconds() + round(seconds * 1000))
         return None
+
+    def _let_go_of(self, name: str) -> None:
+        if self._holder(name) == self.boot_id:
+            del self.register.held[name]
 
     def _holder(self, name: str) -> str | None:
         holder, until = self.register.held.get(name, (None, 0))

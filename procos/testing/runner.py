@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bridge.budget import Budget
 from bridge.dispatcher import Dispatcher
 from bridge.poller import Poller
 from bridge.reporter import Reporter, Verdict
@@ -107,8 +108,8 @@ class StepRunner:
             self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, stop=self._stop
         )
         return Poller(
-            self.engine, self.ledger, dispatcher, by_queue()[queue],
-            holder=f"{REPLICA}/{queue}", queue=queue, capacity=100, lock_duration=LOCK, wait=timedelta(0),
+            self.engine, dispatcher, by_queue()[queue], Budget(self.ledger, queue, capacity=100, least=100),
+            holder=f"{REPLICA}/{queue}", lock_duration=LOCK, wait=timedelta(0),
         )  # fmt: skip
 
     def _arrive(self, step: str | ModelStep, variables: Mapping[str, object], catches: Iterable[str]) -> ExternalTaskId:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING
 
 import pytest
 from lxml import etree
-from pydantic import BaseModel
 
 from procos.app import app
 from procos.routes import ROUTES
@@ -25,15 +23,6 @@ MODELS = sorted((ROOT / "processes").glob("*/model.bpmn"))
 def topics_of(model: Path) -> set[str]:
     steps = etree.parse(str(model)).iter()
     return {str(step.get(f"{CAMUNDA}topic")) for step in steps if step.get(f"{CAMUNDA}type") == "external"}
-
-
-def input_model(topic: Topic) -> type[BaseModel]:
-    function = getattr(importlib.import_module(ROUTES[topic].module), topic)
-    first = next(iter(inspect.signature(function).parameters))
-    model: object = get_type_hints(function)[first]
-    assert isinstance(model, type)
-    assert issubclass(model, BaseModel)
-    return model
 
 
 class TestTopics:
@@ -56,11 +45,6 @@ class TestTopics:
 
 
 class TestRoutes:
-    @pytest.mark.parametrize("topic", [topic for topic, route in ROUTES.items() if route.variables is not None])
-    def test_fetch_just_the_variables_their_task_reads(self, topic: Topic) -> None:
-        fields = input_model(topic).model_fields
-        assert set(ROUTES[topic].variables or ()) == {field.alias or name for name, field in fields.items()}
-
     @pytest.mark.parametrize("topic", ROUTES)
     def test_name_a_module_that_says_why_running_it_twice_is_harmless(self, topic: Topic) -> None:
         text = importlib.import_module(ROUTES[topic].module).__doc__ or ""

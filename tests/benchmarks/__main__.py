@@ -1,190 +1,131 @@
-"""`make bench`: latency, burst and idle cost of ProcOS beside a raw client, on one engine, in one run.
+"""`make bench`: ProcOS beside its peers on one engine, in one run; what a step costs, how fast and how soon.
 
-The raw client is the least a client can do: one long-polling loop and sixteen completers, no broker, no ledger.
-Absolute figures depend on the machine; the ratio to the raw client of the same run is what to compare.
+Absolute figures depend on the machine; the ratio to the raw client of the same round is what to compare. Every
+contender is built or installed by the run itself, works on the same engine, and takes its turn in every round.
+Exit 0: all was measured. 1: a round failed, or a service could not be brought up. 2: wrong usage.
 """
 
 from __future__ import annotations
 
-import os
-import platform
+import argparse
 import signal
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 from rich.console import Console
-from rich.table import Table
 
-from tests.benchmarks.raw_client import RawClient
-from tests.local_stack import LocalStack, running_stack, wait_until
+from tests.benchmarks import report, versions
+from tests.benchmarks.contenders.tools import MissingError, Tools, cache_folder
+from tests.benchmarks.document import document
+from tests.benchmarks.progress import Progress, estimated
+from tests.benchmarks.results import Results
+from tests.benchmarks.run import Run
+from tests.benchmarks.scenarios import BY_NAME, QUICK_ROUNDS, QUICK_WARM_UP, ROUNDS, SCENARIOS, WARM_UP
+from tests.benchmarks.stand import Services
+from tests.benchmarks.versions import machine
+from tests.chaos.services import AnyPorts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
-WARM_UP, SAMPLES, GAP = 3000, 60, 0.25
-"""A JVM compiles what it runs often: an engine that has done a few hundred steps is measured cold."""
-BURST, WORK, WORKERS = 64, 0.2, 4
-IDLE_SECONDS = 20.0
-RAW_NOOP, RAW_SLEEP = "bench_raw_noop", "bench_raw_sleep"
+    from tests.benchmarks.scenarios import Scenario
 
-console = Console(width=110)
+WIDTH = 150
+USAGE = 2
+
+console = Console(width=WIDTH, highlight=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One figure, for ProcOS and for the raw client."""
+def main() -> int:
+    """Run the benchmark and print what it found; returns the exit code."""
+    options = _options()
+    try:
+        scenarios = _chosen(options)
+    except ValueError as error:
+        console.print(str(error))
+        return USAGE
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
+    results = _empty(options)
+    begun = time.monotonic()
+    try:
+        _measure(options, scenarios, results)
+    except (MissingError, RuntimeError) as error:
+        console.print(f"the benchmark cannot run: {error}")
+        return 1
+    finally:
+        results.minutes = (time.monotonic() - begun) / 60
+        if options.json:
+            results.write(options.json)
+    report.show(console, results)
+    if options.document:
+        _write(options.document, results)
+    return 1 if results.failures else 0
 
-    name: str
-    ours: float
-    raw: float | None
-    bound: str
-    unit: str
 
-
-def main() -> None:
-    """Run the benchmark and print its table."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        console.print("bringing up a stack of its own …")
-        stack = running.enter_context(
-            running_stack(Path(folder), PROCOS_LOG_LEVEL="WARNING", PROCOS_BRIDGE_UNKNOWN_TOPICS="leave")
+def _measure(options: argparse.Namespace, scenarios: Sequence[Scenario], results: Results) -> None:
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="procos-bench-")))
+        ports = running.enter_context(AnyPorts())
+        logs = folder / "logs"
+        logs.mkdir()
+        services = Services(folder, ports, options.engine_jar)
+        run = Run(
+            results,
+            services=services,
+            tools=Tools(cache_folder()),
+            logs=logs,
+            rounds=rounds,
+            progress=Progress(console, estimated(scenarios, rounds=rounds, warm_up=results.warm_up)),
         )
-        _deploy_raw(stack)
-        console.print(f"warming up with {WARM_UP} instances …")
-        _warm_up(stack)
-        rows = [*_latency(stack), _idle(stack), *_burst(stack, running)]
-    _print(rows)
+        run.prepare(scenarios)
+        running.enter_context(services.running())
+        run.measure(scenarios)
 
 
-def _latency(stack: LocalStack) -> Sequence[Row]:
-    console.print(f"latency: {SAMPLES} instances each, one every {GAP} s …")
-    ours = _latencies(stack, "sample_noop")
-    with RawClient(stack.rest, RAW_NOOP):
-        raw = _latencies(stack, RAW_NOOP)
-    name, median = "start returned to ended", statistics.median
-    return [
-        Row(name=f"{name}, median", ours=median(ours), raw=median(raw), bound="≤ 25", unit="ms"),
-        Row(name=f"{name}, p95", ours=_p95(ours), raw=_p95(raw), bound="≤ 60", unit="ms"),
-    ]
+def _write(file: Path, results: Results) -> None:
+    if results.is_quick:
+        console.print(f"{file} stays as it is: a quick run shows that the benchmark works, not how fast anything is")
+        return
+    file.write_text(document(results), "utf-8")
+    console.print(f"wrote {file}")
 
 
-def _p95(figures: Sequence[float]) -> float:
-    return statistics.quantiles(figures, n=20)[18]
+def _empty(options: argparse.Namespace) -> Results:
+    warm_up = options.warm_up if options.warm_up is not None else QUICK_WARM_UP if options.quick else WARM_UP
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    return Results(
+        is_quick=options.quick, date=today, warm_up=warm_up, machine=machine(), versions=versions.of_programs()
+    )
 
 
-def _latencies(stack: LocalStack, key: str) -> list[float]:
-    returned: dict[str, float] = {}
-    for _ in range(SAMPLES):
-        returned[stack.start(key)] = time.time()
-        time.sleep(GAP)
-    wait_until(lambda: stack.finished(list(returned)) == SAMPLES, seconds=30, what="the last instance to end")
-    return [1000 * (_ended(stack, instance_id) - moment) for instance_id, moment in returned.items()]
+def _chosen(options: argparse.Namespace) -> list[Scenario]:
+    names = options.only or [scenario.name for scenario in SCENARIOS]
+    if unknown := sorted(set(names) - BY_NAME.keys()):
+        raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in names]
+    if options.contenders:
+        scenarios = [scenario.among(options.contenders.split(",")) for scenario in scenarios]
+    return [scenario.quick() for scenario in scenarios] if options.quick else scenarios
 
 
-def _idle(stack: LocalStack) -> Row:
-    console.print(f"idle: the bridge for {IDLE_SECONDS:.0f} s …")
-    bridge = psutil.Process(stack.pid("bridge"))
-    before = sum(bridge.cpu_times()[:2])
-    time.sleep(IDLE_SECONDS)
-    percent = 100 * (sum(bridge.cpu_times()[:2]) - before) / IDLE_SECONDS
-    return Row(name="idle bridge", ours=percent, raw=None, bound="≤ 1", unit="% of a core")
-
-
-def _burst(stack: LocalStack, running: ExitStack) -> Sequence[Row]:
-    console.print(f"burst: {BURST} tasks of {WORK} s at once, {WORKERS} ai workers of 16 threads …")
-    for _ in range(WORKERS - 1):
-        running.enter_context(_ai_worker(stack))
-    _wait_for_workers(stack)
-    raw = RawClient(stack.rest, RAW_SLEEP, seconds=WORK, threads=BURST)
-    ours = min(_burst_seconds(stack, "sample_sleep", lambda: _held(stack)) for _ in range(3))
-    theirs = min(_burst_seconds(stack, RAW_SLEEP, lambda: raw) for _ in range(3))
-    return [Row(name=f"{BURST} tasks of {WORK} s, best of 3", ours=ours, raw=theirs, bound="≤ 1.5", unit="s")]
-
-
-def _burst_seconds(stack: LocalStack, key: str, client: Callable[[], AbstractContextManager[object]]) -> float:
-    """Let the tasks pile up while nobody fetches, then time how long they take from the moment somebody does."""
-    if key == RAW_SLEEP:
-        ids = [stack.start(key) for _ in range(BURST)]
-        begun = time.time()
-        with client():
-            wait_until(lambda: stack.finished(ids) == BURST, seconds=60, what="the burst to end")
-    else:
-        with client():
-            ids = [stack.start(key, seconds={"type": "Double", "value": WORK}) for _ in range(BURST)]
-            begun = time.time()
-        wait_until(lambda: stack.finished(ids) == BURST, seconds=60, what="the burst to end")
-    return max(_ended(stack, instance_id) for instance_id in ids) - begun
-
-
-@contextmanager
-def _held(stack: LocalStack) -> Iterator[None]:
-    """Stop the bridge's process for a moment."""
-    bridge = stack.pid("bridge")
-    os.kill(bridge, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(bridge, signal.SIGCONT)
-
-
-@contextmanager
-def _ai_worker(stack: LocalStack) -> Iterator[None]:
-    command = [sys.executable, "-m", "celery", "-A", "procos.app", "worker", "-Q", "ai", "-c", "16"]
-    environment = {**stack.environment, **stack.settings}
-    worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        worker.terminate()
-        worker.wait(30)
-
-
-def _wait_for_workers(stack: LocalStack) -> None:
-    def consumers() -> int:
-        queues = stack.status_document()["queues"]
-        return next(int(queue["consumers"]) for queue in queues if queue["name"] == "ai")
-
-    wait_until(lambda: consumers() == WORKERS, seconds=60, what="the workers to be ready")
-
-
-def _warm_up(stack: LocalStack) -> None:
-    ids = [stack.start("sample_noop") for _ in range(WARM_UP)]
-    with RawClient(stack.rest, RAW_NOOP):
-        ids += [stack.start(RAW_NOOP) for _ in range(WARM_UP)]
-        wait_until(lambda: stack.finished(ids) == len(ids), seconds=240, what="the warm-up to end")
-
-
-def _deploy_raw(stack: LocalStack) -> None:
-    source = (Path(__file__).parents[1] / "samples" / "models" / "sample_noop.bpmn").read_text()
-    for key in (RAW_NOOP, RAW_SLEEP):
-        stack.deploy_source(key, source.replace("sample_noop", key))
-
-
-def _ended(stack: LocalStack, instance_id: str) -> float:
-    return datetime.strptime(stack.history(instance_id)["endTime"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
-
-
-def _print(rows: Sequence[Row]) -> None:
-    table = Table("measure", "ProcOS", "raw client", "ratio", "bound", "unit", title=_machine(), box=None)
-    for row in rows:
-        raw = "-" if row.raw is None else f"{row.raw:.2f}"
-        ratio = "-" if not row.raw else f"{row.ours / row.raw:.2f}"
-        table.add_row(row.name, f"{row.ours:.2f}", raw, ratio, row.bound, row.unit)
-    console.print(table)
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, Camunda 7.24 on H2, history full, events on"
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", metavar="SCENARIO", help=f"of {', '.join(BY_NAME)}")
+    parser.add_argument("--contenders", metavar="NAME,…", help="these alone")
+    parser.add_argument("--rounds", type=int, help=f"rounds of each scenario (default {ROUNDS})")
+    parser.add_argument("--warm-up", type=int, metavar="TASKS", help=f"per engine (default {WARM_UP})")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, in minutes: no figures to keep")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="write the page made of it")
+    parser.add_argument("--engine-jar", type=Path, metavar="FILE", help="a ready-made engine instead of ours")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,7 +15,7 @@ from procos.kernel.parts.engine import engine_part
 from procos.kernel.state import StackFolder
 from procos.settings import BrokerSettings, RedisSettings, load_settings
 from tests.broker_view import BrokerView
-from tests.contract.engine_labs import FakeLab, RealLab
+from tests.contract.engine_labs import FakeLab, RealLab, TellingInLists
 from tests.contract.ledger_labs import FakeLab as FakeLedgerLab
 from tests.contract.ledger_labs import RedisLab
 from tests.contract.registry_labs import FakeLab as FakeRegistryLab
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 STOCK = {"camunda.bpm.generic-properties.properties.enable-exceptions-after-unhandled-bpmn-error": False}
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "real", "fake-in-lists", "real-in-lists"])
 def lab(request: pytest.FixtureRequest) -> EngineLab:
-    real: EngineLab | None = request.getfixturevalue("real_lab") if request.param == "real" else None
-    return real or FakeLab()
+    """The engine in memory and a real one, told of outcomes one by one and in lists."""
+    kind, _, way = request.param.partition("-")
+    lab: FakeLab | RealLab = request.getfixturevalue("real_lab") if kind == "real" else FakeLab()
+    return TellingInLists(lab) if way else lab
 
 
 @pytest.fixture(scope="session")

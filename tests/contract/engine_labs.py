@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from procos.engine.http import HttpEngine
 from procos.engine.paths import path
 from procos.engine.processes import Processes
 from procos.engine.protocol import EVERYTHING, Filter, Subscription
+from procos.engine.reports import Complete, Fail, Report, Throw
 from procos.engine.transport import Transport
 from procos.engine.wire import variables_to_json
 from procos.testing import FakeEngine, typed
@@ -82,6 +83,9 @@ class EngineLab(Protocol):
     ) -> ExternalTaskId:
         """Let an instance arrive at a step of this topic."""
 
+    def start_many(self, topic: Topic, count: int, *, priority: int = 0) -> None:
+        """Let so many instances arrive at a step of this topic."""
+
     def suspend(self, external_task_id: ExternalTaskId, *, suspended: bool = True) -> None:
         """Suspend the instance, or activate it."""
 
@@ -125,6 +129,10 @@ class FakeLab:
             business_key=origin.business_key,
             tenant=origin.tenant,
         )
+
+    def start_many(self, topic: Topic, count: int, *, priority: int = 0) -> None:
+        for _ in range(count):
+            self.start(topic, priority=priority)
 
     def suspend(self, external_task_id: ExternalTaskId, *, suspended: bool = True) -> None:
         self.engine.suspend(external_task_id, suspended=suspended)
@@ -187,6 +195,11 @@ class RealLab:
         )
         return ProcessInstanceId(answer["id"])
 
+    def start_many(self, topic: Topic, count: int, *, priority: int = 0) -> None:
+        self._deploy(topic, model(topic, (), key=topic), None)
+        for _ in range(count):
+            self._start(topic, {"priority": priority}, ANYWHERE)
+
     def suspend(self, external_task_id: ExternalTaskId, *, suspended: bool = True) -> None:
         self.transport.put(f"/process-instance/{self._instances[external_task_id]}/suspended", {"suspended": suspended})
 
@@ -201,6 +214,38 @@ class RealLab:
 
     def pass_time(self, seconds: float) -> None:
         pause(seconds)
+
+
+class TellingInLists:
+    """A lab whose engine is told of outcomes in lists of one."""
+
+    def __init__(self, lab: FakeLab | RealLab) -> None:
+        self._lab, self.engine = lab, cast("FakeEngine", _InLists(lab.engine))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lab, name)
+
+
+class _InLists:
+    def __init__(self, engine: FakeEngine | HttpEngine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
+        self._tell(Complete(external_task_id=external_task_id, holder=holder, variables=variables))
+
+    def fail(self, external_task_id: ExternalTaskId, holder: str, **words: Any) -> None:
+        self._tell(Fail(external_task_id=external_task_id, holder=holder, **words))
+
+    def raise_bpmn_error(self, external_task_id: ExternalTaskId, holder: str, **words: Any) -> None:
+        self._tell(Throw(external_task_id=external_task_id, holder=holder, **words))
+
+    def _tell(self, report: Report) -> None:
+        (refusal,) = self._engine.report([report])
+        if refusal:
+            raise refusal
 
 
 def fetch(

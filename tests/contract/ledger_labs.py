@@ -6,24 +6,28 @@ import json
 import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
+from unittest.mock import patch
 
 from celery import Celery
 
+from bridge.ledger import Ledger
 from procos import ledger_keys as keys
 from procos.testing import FakeLedger, dispatch_ref
+from procos.worker_slots import WorkerSlots
 from tasks import starts
 from tasks.heartbeat import RedisSigns
 from tasks.runs import Run
 from tests.services import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import redis
 
-    from bridge.ledger import Ledger
     from bridge.ledger_values import ReportClaim, Reservation
+    from procos.caps import Cap
     from procos.domain.dispatch import DispatchRef
+    from procos.domain.external_task import Topic
     from procos.settings import RedisSettings
 
 LEASE = timedelta(seconds=20)
@@ -56,6 +60,12 @@ class LedgerLab(Protocol):
 
     def store_result(self, ref: DispatchRef, status: str = "SUCCESS") -> None:
         """Store the result of a dispatch that ended, as Celery does."""
+
+    def cap(self, caps: Mapping[Topic, Sequence[Cap]]) -> None:
+        """Let the routes have these caps."""
+
+    def show_slots(self, worker: str, queues: Sequence[str], slots: int, ttl_ms: int) -> None:
+        """Do what a worker does every few seconds, for a worker that runs so many tasks at once."""
 
     def flush(self) -> None:
         """Lose everything."""
@@ -90,6 +100,12 @@ class FakeLab:
     def store_result(self, ref: DispatchRef, status: str = "SUCCESS") -> None:
         self.ledger.results[ref.celery_id] = {"status": status}
 
+    def cap(self, caps: Mapping[Topic, Sequence[Cap]]) -> None:
+        self.ledger.caps = caps
+
+    def show_slots(self, worker: str, queues: Sequence[str], slots: int, ttl_ms: int) -> None:
+        self.ledger.show_slots(worker, queues, slots, ttl_ms)
+
     def flush(self) -> None:
         self.ledger.flush()
 
@@ -103,12 +119,14 @@ class RedisLab:
     def __init__(self, ledger: Ledger, client: redis.Redis, settings: RedisSettings) -> None:
         self.ledger, self._client, self._settings = ledger, client, settings
         self._signs = RedisSigns(settings.url)
+        self._caps: Mapping[Topic, Sequence[Cap]] = {}
 
     def start(self, ref: DispatchRef, *, run: str = "run", dead_since: int | None = None) -> Sequence[int]:
         return starts._ask(_run(ref, run), self._settings.url, dead_since="" if dead_since is None else dead_since)
 
     def beat(self, ref: DispatchRef, *, run: str = "run") -> bool:
-        return list(self._signs.show([_run(ref, run)])) == [-1]
+        with patch("procos.caps.all_caps", lambda: self._caps):  # the workers' own are those of the routes
+            return list(self._signs.show([_run(ref, run)])) == [-1]
 
     def state(self, ref: DispatchRef) -> str | None:
         value = self._client.hget(keys.entry(ref.external_task_id), "state")
@@ -127,6 +145,14 @@ class RedisLab:
             warnings.simplefilter("ignore", DeprecationWarning)  # Celery's own way to write, which redis-py dislikes
             result = ValueError("no") if status == "FAILURE" else {"status": "FAILURE"}
             app.backend.store_result(ref.celery_id, result, status)
+
+    def cap(self, caps: Mapping[Topic, Sequence[Cap]]) -> None:
+        self.ledger = Ledger(self._settings, caps)
+        self._caps = caps
+
+    def show_slots(self, worker: str, queues: Sequence[str], slots: int, ttl_ms: int) -> None:
+        shown = WorkerSlots(self._settings.url, worker, kept_ms=ttl_ms)
+        shown.show(slots, queues)
 
     def flush(self) -> None:
         self._client.flushall()

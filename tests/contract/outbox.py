@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from bridge.bulk_reporter import BulkReporter
 from bridge.callbacks import Callbacks
 from bridge.fetched import dispatch_of
 from bridge.reporter import Reporter
@@ -77,7 +78,10 @@ class Outbox:
         """Start a consumer of results, and wait until it consumes."""
         stop = threading.Event()
         reporter = self.reporter(stop)
-        callbacks = Callbacks(reporter, self.ledger, settings or self.settings, completers=2, queues=["ai", "generic"])
+        bulk = BulkReporter(self.engine, self.ledger, reporter)
+        callbacks = Callbacks(
+            reporter, bulk, self.ledger, settings or self.settings, completers=2, queues=["ai", "generic"]
+        )
         running = RunningCallbacks(callbacks, stop)
         self._running.append(running)
         if self.settings.url.startswith("amqp"):

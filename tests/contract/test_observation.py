@@ -16,7 +16,7 @@ import pytest
 from bridge.heartbeats import Heartbeats
 from bridge.observation import observed
 from procos.domain.errors import SettingsError
-from procos.ledger_keys import leases
+from procos.ledger_keys import HOLDERS, leases, replica
 from procos.settings import load_settings
 from tests.conftest import ENGINE_PASSWORD, ENGINE_USER
 
@@ -142,6 +142,9 @@ class TestObserved:
         port = free_port()
         with observed(settings(real, port), Heartbeats()):
             redis_client.zadd(leases("ai"), {"one": 1, "two": 2})
+            redis_client.sadd(HOLDERS, "here/ai", "here/generic", "gone/ai")
+            redis_client.set(replica("here"), "boot", ex=10)
             _, text = ask(port, "metrics")
+        assert "procos_bridge_replicas 1.0" in text
         assert 'procos_bridge_inflight{queue="ai"} 2.0' in text
-        assert 'procos_bridge_capacity{queue="ai"} 500.0' in text
+        assert 'procos_bridge_capacity{queue="ai"} 2000.0' in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import pytest
 from bridge.publisher import CeleryPublisher, Publication, Receipt
 from procos.app import make_app
 from procos.domain.dispatch import Dispatch
+from procos.domain.errors import BrokerUnreachableError
+from procos.queues import socket_of
 from procos.routes import Route
 from procos.settings import load_settings
 from procos.testing import dispatch_ref
@@ -33,6 +36,13 @@ QUEUES_WRITTEN_SECONDS = 2.0
 def publication(name: str = "task-1", *, route: Route = AI, text: str = "hi") -> Publication:
     dispatch = Dispatch(ref=dispatch_ref(name), variables={"user_query": text}, business_key="order 1")
     return Publication(dispatch=dispatch, route=route)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -120,3 +130,31 @@ class TestUnknown:
         assert publisher.publish([publication("a")]) == [Receipt.CONFIRMED]
         ids = {declared.take("ai").headers["id"] for _ in range(declared.waiting("ai"))}
         assert ids == {"before.1000", "a.1000"}
+
+
+class TestReady:
+    def test_connects_before_anything_is_fetched(self, publisher: CeleryPublisher, declared: BrokerView) -> None:
+        publisher.ready()
+        assert publisher._channel is not None
+        publisher.ready()
+        assert publisher.publish([publication()]) == [Receipt.CONFIRMED]
+        assert declared.waiting("ai") == 1
+
+    def test_connects_again_when_the_broker_has_hung_up(self, publisher: CeleryPublisher, declared: BrokerView) -> None:
+        publisher.ready()
+        assert publisher._channel is not None
+        before = publisher._channel
+        socket_of(before._connection).shutdown(socket.SHUT_RDWR)
+        publisher.ready()
+        assert publisher._channel is not before
+        assert publisher.publish([publication()]) == [Receipt.CONFIRMED]
+        assert declared.waiting("ai") == 1
+
+    def test_says_so_when_the_broker_is_away(self, free_port: int) -> None:
+        settings = load_settings({"PROCOS_BROKER_URL": f"amqp://me:hunter2@127.0.0.1:{free_port}//"}, dotenv=None)
+        away = CeleryPublisher(
+            make_app(settings, with_results=False), confirm_timeout=1.0, time_limit=timedelta(minutes=10)
+        )
+        with pytest.raises(BrokerUnreachableError) as told:
+            away.ready()
+        assert "hunter2" not in str(told.value)

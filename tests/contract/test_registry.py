@@ -36,7 +36,7 @@ class TestReplica:
         one, other = registry_lab.bridge(), registry_lab.bridge()
         one.hold_replica("a")
         registry_lab.run_out("a")
-        assert not other.is_alive("a")
+        assert not other.alive("a")
         assert other.hold_replica("a") is None
         assert one.hold_replica("a") == other.boot_id
 
@@ -54,17 +54,17 @@ class TestReplica:
 
     def test_is_alive_while_it_is_held(self, registry_lab: RegistryLab) -> None:
         one, other = registry_lab.bridge(), registry_lab.bridge()
-        assert not other.is_alive("a")
+        assert other.alive("ab") == frozenset()
         one.hold_replica("a")
-        assert other.is_alive("a")
+        assert other.alive("ab") == {"a"}
         one.release_replica("a")
-        assert not other.is_alive("a")
+        assert other.alive("ab") == frozenset()
 
     def test_is_anybodys_after_a_flush(self, registry_lab: RegistryLab) -> None:
         one, other = registry_lab.bridge(), registry_lab.bridge()
         one.hold_replica("a")
         registry_lab.flush()
-        assert not other.is_alive("a")
+        assert not other.alive("a")
         assert one.hold_replica("a") is None
 
 
@@ -83,6 +83,14 @@ class TestTurn:
         assert other.has_turn("watch", 5)
         assert not one.has_turn("watch", 5)
 
+    def test_is_passed_on_by_its_holder_alone(self, registry_lab: RegistryLab) -> None:
+        one, other = registry_lab.bridge(), registry_lab.bridge()
+        one.has_turn("watch", 5)
+        other.pass_turn("watch")
+        assert not other.has_turn("watch", 5)
+        one.pass_turn("watch")
+        assert other.has_turn("watch", 5)
+
 
 class TestHolders:
     def test_are_ours_once_registered_whichever_bridge_did(self, registry_lab: RegistryLab) -> None:
@@ -93,6 +101,16 @@ class TestHolders:
         assert other.holders() == {"a/ai", "a/generic"}
         assert other.is_ours("a/ai")
         assert not other.is_ours("stranger")
+
+    def test_are_abandoned_when_their_bridge_is_gone(self, registry_lab: RegistryLab) -> None:
+        one, other = registry_lab.bridge(), registry_lab.bridge()
+        for bridge, name in ((one, "a"), (other, "b")):
+            bridge.hold_replica(name)
+            bridge.register_holder(f"{name}/ai")
+            bridge.register_holder(f"{name}/generic")
+        assert (one.replicas(), one.abandoned()) == (frozenset("ab"), frozenset())
+        other.release_replica("b")
+        assert (one.replicas(), one.abandoned()) == (frozenset("a"), frozenset(("b/ai", "b/generic")))
 
 
 class TestEpoch:

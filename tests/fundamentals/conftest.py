@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.budget import Budget
 from bridge.dispatcher import Dispatcher
 from bridge.lease_keeper import LeaseKeeper
 from bridge.poller import Poller
@@ -44,12 +45,10 @@ class System:
         self._dispatcher = Dispatcher(self.engine, self.ledger, self.broker, table, queue="ai", lease=LEASE, stop=stop)
         self._poller = Poller(
             self.engine,
-            self.ledger,
             self._dispatcher,
             table,
+            Budget(self.ledger, "ai", capacity=100, least=100),
             holder="bridge/ai",
-            queue="ai",
-            capacity=100,
             lock_duration=LEASE,
             wait=timedelta(0),
         )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from bridge import lease_keeper, orphans, presence, reconciler, watcher
+from bridge import lease_keeper, orphans, presence, reconciler, succession, watcher
+from bridge.budget import Budget
 from bridge.deaths import dispatch_in, outcome_of_death
 from bridge.dispatcher import Dispatcher
 from bridge.disposals import Disposal, decision_on
@@ -23,6 +24,8 @@ from bridge.periodic import Periodic
 from bridge.poller import RETRY_CHECK_SECONDS, Poller, Retries
 from bridge.publisher import Receipt
 from bridge.reporter import Reporter
+from bridge.unclaimed import Unclaimed
+from procos.caps import groups
 from procos.domain.errors import EngineBusyError, ProcosError, UnreachableError
 from procos.queues import Queue, dead
 from procos.testing import FakeRegistry
@@ -83,6 +86,9 @@ class PublisherModel:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def ready(self) -> None:
+        """Nothing tells the bridge beforehand what becomes of a publication."""
+
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
         return [self._publish(publication) for publication in publications]
 
@@ -124,7 +130,13 @@ class BridgeModel:
     def _wire(self, routes: Mapping[Topic, Route]) -> None:
         world = self.world
         queues = sorted({route.queue for route in routes.values()})
-        holders = orphans.Holders(replica_id=self.replica_id, queues=tuple(queues))
+        grouped = {
+            queue: groups({topic: route for topic, route in routes.items() if route.queue == queue}, world.caps)
+            for queue in queues
+        }
+        holders = orphans.Holders(
+            replica_id=self.replica_id, queues=tuple(queues), groups={queue: tuple(grouped[queue]) for queue in queues}
+        )
         publisher = cast("PublisherModel", Through(PublisherModel(world), self._point))
         self.reporter = Reporter(
             self._engine, self._ledger, routes, is_ours=self._registry.is_ours, largest_age=world.largest_age,
@@ -136,20 +148,27 @@ class BridgeModel:
             )
             for queue in queues
         }
-        self._pollers = {
-            queue: Poller(
-                self._engine, self._ledger, self._dispatchers[queue],
-                {topic: route for topic, route in routes.items() if route.queue == queue},
-                holder=holders.of(queue), queue=queue, capacity=world.capacity, lock_duration=world.lock,
-                wait=world.no_wait,
-            )
+        budgets = {
+            queue: Budget(self._ledger, queue, capacity=world.capacity, least=world.capacity, clock=world.seconds)
             for queue in queues
-        }  # fmt: skip
-        self._finder = orphans.Orphans(
-            self._engine, self._ledger, self._registry, holders,
+        }
+        self._pollers = [
+            Poller(
+                self._engine, self._dispatchers[queue], served, budgets[queue], holder=holders.of(queue, group),
+                caps=world.caps.get(next(iter(served)), ()), lock_duration=world.lock, wait=world.no_wait,
+                clock=world.seconds,
+            )
+            for queue in queues for group, served in grouped[queue].items()
+        ]  # fmt: skip
+        unclaimed = Unclaimed(
+            self._engine, self._ledger,
             has_in_hand=lambda task: any(d.has_in_hand(task) for d in self._dispatchers.values()),
             lock_duration=world.lock,
         )  # fmt: skip
+        self._finder = orphans.Orphans(
+            self._engine, self._ledger, self._registry, unclaimed, holders, lock_duration=world.lock
+        )
+        self._heir = succession.Succession(self._engine, self._registry, unclaimed, queues)
         self._presence = presence.Presence(
             self._registry, self.replica_id, recover=self._finder.recover, leave=self._leave
         )
@@ -163,13 +182,14 @@ class BridgeModel:
             self._engine, self._ledger, self.reporter, routes, queues=queues, depths=world.broker.depths,
             lost_after=world.lost_after, largest_age=world.largest_age,
         )  # fmt: skip
-        retries = Retries(self._ledger, list(self._pollers.values()))
+        retries = Retries(self._ledger, self._pollers)
         yield Periodic(name="presence", turn=self._presence.turn, seconds=presence.TURN_SECONDS)
         yield Periodic(name="keeper", turn=partial(keeper.turn, self._stop), seconds=lease_keeper.TURN_SECONDS)
         yield Periodic(name="watcher", turn=watching.turn, seconds=watcher.TURN_SECONDS, shared_by=registry)
         yield Periodic(name="reconciler", turn=reconciling.turn, seconds=reconciler.TURN_SECONDS, shared_by=registry)
         yield Periodic(name="retries", turn=partial(retries.turn, self._stop), seconds=RETRY_CHECK_SECONDS)
         yield Periodic(name="orphans", turn=self._finder.turn, seconds=orphans.TURN_SECONDS)
+        yield Periodic(name="succession", turn=self._heir.turn, seconds=succession.TURN_SECONDS, shared_by=registry)
 
     def begin(self) -> None:
         """Take the replica id and see to what an earlier run has left; again later where that does not work now."""
@@ -184,7 +204,9 @@ class BridgeModel:
     def poll(self, queue: str) -> None:
         """Fetch and dispatch once."""
         if self.is_ready and not self._dispatchers[queue]._turn.locked():
-            self._guarded(f"poll {queue}", partial(self._pollers[queue].turn, self._stop), fetches=True)
+            for poller in self._pollers:
+                if poller.queue == queue:
+                    self._guarded(f"poll {poller.name}", partial(poller.turn, self._stop), fetches=True)
 
     def run_due(self) -> None:
         """Do every periodic job that has fallen due."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from procos.domain.external_task import ExternalTaskId, Topic
 from procos.domain.retry import RetryPolicy
-from procos.routes import Route
+from procos.routes import Limit, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,20 @@ if TYPE_CHECKING:
 POLICY = RetryPolicy(attempts=3, first_delay=timedelta(seconds=8), longest_delay=timedelta(seconds=20))
 ROUTES: Mapping[Topic, Route] = MappingProxyType(
     {
-        Topic(topic): Route(task_name=f"t.{topic}", queue=queue, module="m", retry=POLICY, store_result=stores)
-        for topic, queue, stores in (("ask", "ai", True), ("count", "generic", True), ("cheap", "generic", False))
+        Topic(topic): Route(
+            task_name=f"t.{topic}",
+            queue=queue,
+            module="m",
+            retry=POLICY,
+            store_result=stores,
+            at_once=at_once,
+            limits=() if at_once is None else (Limit(name="api", at_once=3),),
+        )
+        for topic, queue, stores, at_once in (
+            ("ask", "ai", True, None),
+            ("count", "generic", True, 2),
+            ("cheap", "generic", False, 3),
+        )
     }
 )
 MOST_STARTS = 3

@@ -150,7 +150,10 @@ class Surroundings(RuleBasedStateMachine):
     def much_time_passes(self, seconds: float) -> None:
         self.world.advance(seconds)
 
-    @rule(which=ANY, job=st.sampled_from(["keeper", "watcher", "reconciler", "orphans", "retries", "presence"]))
+    @rule(
+        which=ANY,
+        job=st.sampled_from(["keeper", "watcher", "reconciler", "orphans", "succession", "retries", "presence"]),
+    )
     def a_job_is_done(self, which: int, job: str) -> None:
         for bridge in self._bridge(which):
             bridge.do(job)
@@ -221,7 +224,7 @@ class Surroundings(RuleBasedStateMachine):
             bridge.arm(calls, None)
 
     @may(Fault.RACES)
-    @rule(which=ANY, calls=st.integers(1, 9), meanwhile=st.integers(0, 9))
+    @rule(which=ANY, calls=st.integers(1, 9), meanwhile=st.integers(0, 10))
     def something_happens_meanwhile(self, which: int, calls: int, meanwhile: int) -> None:
         self.world.capacity_excused = True
         for bridge in self._bridge(which):
@@ -233,7 +236,7 @@ class Surroundings(RuleBasedStateMachine):
             world.poll_all,
             world.work_all,
             world.report_all,
-            *(partial(world.all_do, job) for job in ("keeper", "watcher", "orphans", "reconciler")),
+            *(partial(world.all_do, job) for job in ("keeper", "watcher", "orphans", "succession", "reconciler")),
             partial(world.pass_time, 2),
             world.stall,
             world.all_take,

@@ -109,7 +109,7 @@ class TestFlush:
         for name in ("a", "b"):
             world.bridges[name].do("presence")
         assert [entry.holder for entry in world.ledger.entries.values()] == ["b/ai"]
-        assert world.register.holders == {"a/ai", "a/generic", "b/ai", "b/generic"}
+        assert {"a/ai", "a/generic", "b/ai", "b/generic", "b/topic.cheap+limit.api/generic"} <= world.register.holders
 
     def test_is_made_good_when_the_engine_is_back(self, world: World) -> None:
         world.poll_all()
@@ -140,3 +140,19 @@ class TestFlush:
         world.workers[0].finish(completion())
         world.heal()
         assert runs(world) == 1
+
+
+class TestCap:
+    @pytest.mark.parametrize("calls", range(1, 11))
+    def test_is_kept_though_two_bridges_fetch_at_once(self, world: World, calls: int) -> None:
+        """At whatever point of its turn the other one comes in between."""
+        for _ in range(4):
+            world.add_step("count")
+        world.start_bridge("b")
+        world.bridges["a"].arm(calls, lambda: world.bridges["b"].poll("generic"))
+        world.bridges["a"].poll("generic")
+        assert world.ledger.in_flight("generic") == 2
+        world.check()
+        locked = [task for task in world.engine.open_tasks() if task.topic == "count" and task.lease]
+        assert len(locked) == 2, "what had no place is offered again"
+        world.heal()

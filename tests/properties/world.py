@@ -10,6 +10,7 @@ from bridge.publisher import Receipt
 from bridge.reconciler import MOST_LOSSES
 from bridge.reporter import Verdict
 from procos import metrics
+from procos.caps import caps_of
 from procos.domain.errors import LedgerUnreachableError
 from procos.domain.external_task import ExternalTaskId, Topic
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome
@@ -25,6 +26,7 @@ from tests.properties.worker_model import WorkerModel, completion
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from procos.caps import Cap
     from procos.domain.dispatch import DispatchRef
     from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask
@@ -79,7 +81,8 @@ class World:
         self.clock = FrozenClock()
         self.engine = WatchedEngine(self.clock)
         self.engine.world = self
-        self.ledger = FakeLedger(self.clock)
+        self.caps = caps_of(ROUTES)
+        self.ledger = FakeLedger(self.clock, self.caps)
         self.register = Register(clock=self.clock)
         queues = sorted({route.queue for route in ROUTES.values()})
         self.broker = BrokerModel(self.clock, queues)
@@ -126,6 +129,10 @@ class World:
         if self.ledger.is_down:
             raise LedgerUnreachableError("memory", "connection refused")
         self.ledger.results[celery_id] = meta
+
+    def seconds(self) -> float:
+        """Tell the time to whoever measures how long something took."""
+        return self.clock.milliseconds() / 1000
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass for everybody but the bridges' periodic jobs."""
@@ -294,6 +301,15 @@ class World:
         for queue in self.broker.task_queues:
             count = len(self.ledger.leases.get(queue, {}))
             assert count <= self.capacity or self.capacity_excused, f"{count} in flight on {queue}"
+        for cap in {cap for caps in self.caps.values() for cap in caps}:
+            self._check_cap(cap)
+
+    def _check_cap(self, cap: Cap) -> None:
+        """No order of events makes more of a cap; only what is found running after it was thought lost is not asked."""
+        in_flight = {task_id for queue in cap.queues for task_id in self.ledger.leases.get(queue, {})}
+        well = {task_id for task_id, entry in self.ledger.entries.items() if task_id in in_flight and not entry.losses}
+        capped = [task_id for task_id in well if cap in self.caps.get(self.steps[task_id].topic, ())]
+        assert len(capped) <= cap.at_once or self.was_flushed, f"{capped} take the places of {cap}"
 
     def _check_runs(self, step: Step, tries_taken: int) -> None:
         most = 1 + tries_taken + step.excuses + step.resets

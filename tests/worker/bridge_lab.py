@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bridge.budget import Budget
+from bridge.bulk_reporter import BulkReporter
 from bridge.callbacks import Callbacks
 from bridge.dead_letters import DeadLetters
 from bridge.dispatcher import Dispatcher
@@ -68,6 +70,10 @@ class TamperingPublisher:
         self.tamper: Callable[[Sequence[Publication]], Sequence[Receipt] | None] = lambda _: None
         self.published: list[Publication] = []
 
+    def ready(self) -> None:
+        """Have a connection."""
+        self._publisher.ready()
+
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
         """Publish a batch, unless the test does it."""
         self.published += publications
@@ -90,7 +96,8 @@ class BridgeLab:
             CeleryPublisher(make_app(settings, with_results=False), confirm_timeout=5, time_limit=timedelta(minutes=10))
         )
         reporter = Reporter(self.engine, self.ledger, ROUTES, is_ours="bridge/generic".__eq__, stop=self._stop)
-        self._callbacks = Callbacks(reporter, self.ledger, settings.broker, completers=2, queues=[QUEUE])
+        bulk = BulkReporter(self.engine, self.ledger, reporter)
+        self._callbacks = Callbacks(reporter, bulk, self.ledger, settings.broker, completers=2, queues=[QUEUE])
         dead_letters = DeadLetters(reporter, self.ledger, settings.broker, queues=[QUEUE])
         reconciler = Reconciler(
             self.engine,
@@ -138,12 +145,10 @@ class BridgeLab:
         )
         return Poller(
             self.engine,
-            self.ledger,
             dispatcher,
             ROUTES,
+            Budget(self.ledger, QUEUE, capacity=100, least=100),
             holder="bridge/generic",
-            queue=QUEUE,
-            capacity=100,
             lock_duration=LOCK,
             wait=timedelta(0),
         )

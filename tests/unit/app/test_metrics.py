@@ -94,6 +94,10 @@ class TestGauges:
         assert value("procos_bridge_inflight", queue="ai") == 7
         assert value("procos_bridge_capacity", queue="ai") == 500
 
+    def test_show_how_many_bridges_run(self) -> None:
+        metrics.replicas(2)
+        assert value("procos_bridge_replicas") == 2
+
     def test_name_the_version(self) -> None:
         assert "procos_build_info{" in metrics.exposition().decode()
 

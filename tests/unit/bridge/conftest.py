@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bridge.bulk_reporter import BulkReporter
 from bridge.reporter import Reporter
 from procos.domain.external_task import Topic
 from procos.domain.retry import RetryPolicy
@@ -96,6 +97,11 @@ def reporter(
     engine: FakeEngine, ledger: FakeLedger, registry: FakeRegistry, table: Mapping[Topic, Route], stop: InstantStop
 ) -> Reporter:
     return Reporter(engine, ledger, table, is_ours=registry.is_ours, stop=stop)
+
+
+@pytest.fixture
+def bulk(engine: FakeEngine, ledger: FakeLedger, reporter: Reporter) -> BulkReporter:
+    return BulkReporter(engine, ledger, reporter)
 
 
 @pytest.fixture

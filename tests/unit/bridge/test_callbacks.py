@@ -9,7 +9,7 @@ import pytest
 
 import bridge.callbacks
 from bridge.callbacks import IDLE_SECONDS, Callbacks
-from bridge.disposals import Disposal
+from bridge.disposals import Decision, Disposal
 from procos.domain.errors import EngineDeniedError, EngineRejectedError, EngineUnreachableError
 from procos.domain.outcome import Completion, to_envelope
 from procos.settings import BrokerSettings
@@ -17,6 +17,7 @@ from procos.settings import BrokerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bridge.bulk_reporter import BulkReporter
     from bridge.reporter import Reporter
     from procos.domain.dispatch import DispatchRef
     from procos.testing import FakeEngine, FakeLedger
@@ -89,12 +90,12 @@ class Time:
 class Loop:
     """The consumer of results without broker and threads: what `run` does, step by step."""
 
-    def __init__(self, reporter: Reporter, ledger: FakeLedger, time: Time) -> None:
-        self.callbacks = Callbacks(reporter, ledger, BrokerSettings(), completers=1, queues=["ai"])
+    def __init__(self, reporter: Reporter, bulk: BulkReporter, ledger: FakeLedger, time: Time) -> None:
+        self.callbacks = Callbacks(reporter, bulk, ledger, BrokerSettings(), completers=1, queues=["ai"])
         self.time, self.consumer = time, FakeConsumer()
         self.completers, self.mover, self.parking = Later(), Later(), FakeParking()
-        parts = {"_completers": self.completers, "_mover": self.mover, "_parking": self.parking}
-        for name, part in parts.items():
+        self.callbacks._completers._pool = self.completers  # type: ignore[assignment]  # as much of it as is used
+        for name, part in {"_mover": self.mover, "_parking": self.parking}.items():
             setattr(self.callbacks, name, part)
 
     def deliver(self, *messages: Any) -> None:
@@ -114,15 +115,18 @@ class Loop:
     def settle(self) -> None:
         self.callbacks._settle(self.consumer)  # type: ignore[arg-type]  # as much of it as is used
 
+    def decide(self, message: Any) -> Decision:
+        return self.callbacks._completers.decide(message)
+
     def patience(self) -> float:
         return self.callbacks._patience()
 
 
 @pytest.fixture
-def loop(reporter: Reporter, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> Loop:
+def loop(reporter: Reporter, bulk: BulkReporter, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> Loop:
     time = Time()
     monkeypatch.setattr(bridge.callbacks, "time", time)
-    return Loop(reporter, ledger, time)
+    return Loop(reporter, bulk, ledger, time)
 
 
 @pytest.fixture
@@ -157,10 +161,10 @@ class TestReport:
         message = result()
         refusal = EngineRejectedError("Unknown property ${x}", status=500, kind="ProcessEngineException")
         engine.refuse_next(refusal)
-        assert loop.callbacks._try(message).disposal is Disposal.PARK
+        assert loop.decide(message).disposal is Disposal.PARK
         message.headers["procos-parked"] = 2
         engine.refuse_next(refusal)
-        assert loop.callbacks._try(message).disposal is Disposal.ACKNOWLEDGE
+        assert loop.decide(message).disposal is Disposal.ACKNOWLEDGE
         assert len(engine.incidents) == 1
 
     def test_of_a_failure_without_ledger_is_parked(
@@ -185,7 +189,7 @@ class TestReport:
     ) -> None:
         message = result()
         engine.refuse_next(ZeroDivisionError("oops"))  # type: ignore[arg-type]  # what nobody foresaw
-        decision = loop.callbacks._try(message)
+        decision = loop.decide(message)
         assert (decision.disposal, decision.reason) == (Disposal.PARK, "ZeroDivisionError: oops")
         assert not decision.engine_answered
 

@@ -59,7 +59,7 @@ class TestStop:
 
         def stopped(release: Callable[[], None] = lambda: None, **seconds: float) -> tuple[float, dict[str, float]]:
             threads: Any = [Thread(time, name.replace("_", "-"), each) for name, each in seconds.items()]
-            pollers = [SimpleNamespace(queue="ai", release=release)]
+            pollers = [SimpleNamespace(name="ai", release=release)]
             parts: Any = SimpleNamespace(callbacks=SimpleNamespace(wake=lambda: None), pollers=pollers)
             settings = load_settings({"PROCOS_BRIDGE_DRAIN_TIMEOUT": str(DRAIN)}, dotenv=None)
             shared: Any = SimpleNamespace(settings=settings)

@@ -9,16 +9,25 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.publisher import Receipt
-from procos.domain.errors import EngineUnreachableError, LedgerUnreachableError, PublishRefusedError
+from procos.caps import Cap
+from procos.domain.errors import (
+    BrokerUnreachableError,
+    EngineUnreachableError,
+    LedgerUnreachableError,
+    PublishRefusedError,
+)
+from procos.domain.external_task import Topic
 from procos.domain.variables import TypedValue
+from procos.engine.protocol import Subscription
 from procos.ledger_keys import State
 from procos.testing import InstantStop, RecordingPublisher, typed
+from procos.testing.samples import HOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bridge.publisher import Publication
-    from procos.domain.external_task import ExternalTask, Topic
+    from procos.domain.external_task import ExternalTask
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
@@ -67,6 +76,30 @@ class TestDispatcher:
         assert publication.dispatch.ref.celery_id == f"{task.id}.{task.lease.token}"
         assert publication.dispatch.variables == {"user_query": "hi"}
         assert publication.dispatch.business_key == "order 1"
+
+    def test_gives_back_at_once_what_has_no_place_under_its_cap(
+        self, dispatcher: Dispatcher, engine: FakeEngine, ledger: FakeLedger, publisher: RecordingPublisher
+    ) -> None:
+        ledger.caps = {Topic("ai_query"): (Cap(name="topic.ai_query", at_once=2, queues=("ai",)),)}
+        for _ in range(3):
+            engine.add()
+        subscription = Subscription(topic=Topic("ai_query"), lock_duration=LEASE)
+        dispatcher.dispatch(engine.fetch_and_lock(HOLDER, [subscription], max_tasks=3, wait=timedelta(0)))
+        assert [p.dispatch.ref.external_task_id for p in publisher.published] == ["task-1", "task-2"]
+        assert [task.id for task in engine.open_tasks() if task.lease is None] == ["task-3"]
+
+    def test_is_ready_when_its_publisher_is(
+        self, dispatcher: Dispatcher, publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dispatcher.ready()
+
+        def refuse() -> None:
+            raise BrokerUnreachableError("broker", "connection refused")
+
+        monkeypatch.setattr(publisher, "ready", refuse)
+        for _ in range(2):  # and lets go of its turn
+            with pytest.raises(BrokerUnreachableError):
+                dispatcher.ready()
 
     def test_enters_it_before_and_notes_it_after(
         self, dispatcher: Dispatcher, engine: FakeEngine, fetch: Callable[..., ExternalTask], ledger: FakeLedger

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from bridge import pace
 from bridge.lease_keeper import BATCH, LeaseKeeper
 from procos.domain.errors import EngineUnreachableError
 from procos.ledger_keys import State
@@ -163,6 +164,50 @@ class TestLeaseKeeper:
         keeper.turn(InstantStop())
         assert "extend" not in engine.calls
         assert claimed == replace(claimed, external_task_id=ref.external_task_id)
+
+
+class TestThousands:
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pace, "MANY", 2)
+
+    @pytest.mark.parametrize(("state", "times"), [(State.PUBLISHED, 2), (State.STARTED, 1)])
+    def test_are_extended_by_longer_spans_while_they_wait(
+        self,
+        keeper: LeaseKeeper,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        in_flight: Callable[..., DispatchRef],
+        clock: FrozenClock,
+        state: State,
+        times: int,
+    ) -> None:
+        refs = []
+        for _ in range(4):
+            engine.add()
+            refs.append(in_flight())
+            ledger.entries[refs[-1].external_task_id].state = state
+        clock.advance(seconds=10)
+        keeper.turn(InstantStop())
+        assert {expires_in(engine, ref) for ref in refs} == {times * LEASE}
+        clock.advance(seconds=10)
+        before = engine.calls.count("extend")
+        keeper.turn(InstantStop())
+        assert engine.calls.count("extend") - before == (1 if times == 2 else len(refs))
+
+    def test_are_extended_a_few_at_a_time_before_they_are_due(
+        self, keeper: LeaseKeeper, engine: FakeEngine, in_flight: Callable[..., DispatchRef], clock: FrozenClock
+    ) -> None:
+        for _ in range(20):
+            engine.add()
+            in_flight()
+        extended = []
+        for _ in range(9):
+            clock.advance(seconds=1)
+            keeper.turn(InstantStop())
+            extended.append(engine.calls.count("extend"))
+        assert extended[0] <= 3
+        assert extended[-1] >= 15
 
 
 class TestAfterAFlush:

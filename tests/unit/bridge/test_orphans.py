@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.orphans import Holders, Orphans
+from bridge.registry import replica_of
+from bridge.unclaimed import Unclaimed
 from procos.domain.external_task import Topic
 from procos.engine.protocol import Subscription
 from procos.ledger_keys import State
-from procos.testing import FakeRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procos.domain.dispatch import DispatchRef
     from procos.domain.external_task import ExternalTask, ExternalTaskId
-    from procos.testing import FakeEngine, FakeLedger, FrozenClock
+    from procos.testing import FakeEngine, FakeLedger, FakeRegistry, FrozenClock
 
 LOCK = timedelta(seconds=300)
-OURS = Holders(replica_id="bridge", queues=("ai", "generic"))
+OURS = Holders(replica_id="bridge", queues=("ai", "generic"), groups={"ai": ("limit.crm",)})
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def in_hand() -> set[ExternalTaskId]:
 def orphans(engine: FakeEngine, ledger: FakeLedger, registry: FakeRegistry, in_hand: set[ExternalTaskId]) -> Orphans:
     registry.hold_replica("bridge")
     registry.begin_epoch()
-    return Orphans(engine, ledger, registry, OURS, has_in_hand=in_hand.__contains__, lock_duration=LOCK)
+    unclaimed = Unclaimed(engine, ledger, has_in_hand=in_hand.__contains__, lock_duration=LOCK)
+    return Orphans(engine, ledger, registry, unclaimed, OURS, lock_duration=LOCK)
 
 
 @pytest.fixture
@@ -59,6 +61,21 @@ class TestOrphans:
         task = lock()
         orphans.turn()
         assert not is_free(engine, task)
+        orphans.turn()
+        assert is_free(engine, task)
+
+    @pytest.mark.parametrize("holder", ["bridge/limit.crm/ai", "bridge/topic.gone/ai"])
+    def test_offers_what_was_fetched_for_topics_with_caps_of_now_or_before(
+        self,
+        orphans: Orphans,
+        engine: FakeEngine,
+        registry: FakeRegistry,
+        lock: Callable[..., ExternalTask],
+        holder: str,
+    ) -> None:
+        task = lock(holder)
+        registry.register_holder("bridge/topic.gone/ai")
+        orphans.begin()
         orphans.turn()
         assert is_free(engine, task)
 
@@ -128,23 +145,14 @@ class TestOrphans:
         orphans.turn()
         assert not is_free(engine, task)
 
-    def test_sees_to_a_bridge_that_is_gone_and_to_no_other(
+    def test_sees_to_its_own_alone(
         self, orphans: Orphans, engine: FakeEngine, registry: FakeRegistry, lock: Callable[..., ExternalTask]
     ) -> None:
-        other = FakeRegistry(registry.register, holders=["gone/ai", "alive/ai"])
-        other.hold_replica("alive")
-        of_gone, of_alive, of_stranger = lock("gone/ai"), lock("alive/ai"), lock("stranger")
-        orphans.turn()
-        orphans.turn()
-        assert [is_free(engine, task) for task in (of_gone, of_alive, of_stranger)] == [True, False, False]
-
-    def test_forgets_the_worker_ids_of_a_bridge_that_is_gone_and_holds_nothing(
-        self, orphans: Orphans, registry: FakeRegistry
-    ) -> None:
-        orphans.begin()
         registry.register_holder("gone/ai")
-        orphans.turn()
-        assert registry.holders() == {"bridge/ai", "bridge/generic"}
+        others = [lock("gone/ai"), lock("stranger")]
+        for _ in range(3):
+            orphans.turn()
+        assert [is_free(engine, task) for task in others] == [False, False]
 
     def test_has_a_reservation_published_that_nobody_will_publish(
         self,
@@ -214,3 +222,12 @@ class TestRecovery:
         orphans.turn()
         assert not is_free(engine, task)
         assert ledger.in_flight("ai") == 0
+
+
+class TestHolders:
+    def test_are_one_for_each_queue_and_group(self) -> None:
+        assert list(OURS) == ["bridge/ai", "bridge/limit.crm/ai", "bridge/generic"]
+
+    def test_end_in_the_queue_and_begin_with_the_replica(self) -> None:
+        assert {holder.rpartition("/")[2] for holder in OURS} == {"ai", "generic"}
+        assert {replica_of(holder) for holder in OURS} == {"bridge"}

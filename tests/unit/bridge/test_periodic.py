@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,11 +42,39 @@ class TestPeriodic:
 
         first, second = job_of("first"), job_of("second")
         for job in (first, second, first, second):
-            job.run(InstantStop(after=2), lambda: None)
+            job._do()
         assert done == ["first", "first"]
         clock.advance(seconds=7)
-        second.run(InstantStop(after=2), lambda: None)
+        second._do()
         assert done[-1] == "second"
+
+    def test_is_never_left_undone_for_long_however_seldom_it_is_done(self, clock: FrozenClock) -> None:
+        register, done = Register(clock=clock), list[str]()
+        jobs = [
+            Periodic(name="job", turn=partial(done.append, name), seconds=30, shared_by=FakeRegistry(register))
+            for name in ("first", "second")
+        ]
+        jobs[0]._do()
+        clock.advance(seconds=10)
+        jobs[1]._do()
+        assert done == ["first", "second"]
+
+    def test_is_another_replicas_at_once_when_it_stops(self) -> None:
+        register, done = Register(), list[str]()
+        for name in ("first", "second"):
+            job = Periodic(name="job", turn=partial(done.append, name), seconds=2, shared_by=FakeRegistry(register))
+            job.run(InstantStop(after=2), lambda: None)
+        assert done == ["first", "second"]
+
+    def test_ends_though_redis_cannot_be_told_so(self) -> None:
+        registry, turns = FakeRegistry(), list[str]()
+
+        def turn() -> None:
+            turns.append("turn")
+            registry.register.is_down = True
+
+        Periodic(name="job", turn=turn, seconds=1, shared_by=registry).run(InstantStop(after=2), lambda: None)
+        assert turns == ["turn"]
 
     def test_beats_though_redis_cannot_say_whose_turn_it_is(self) -> None:
         registry, beats = FakeRegistry(), list[str]()

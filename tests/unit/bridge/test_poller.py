@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bridge.budget import Budget
 from bridge.dispatcher import Dispatcher
 from bridge.poller import BACK_OFF_SECONDS, LARGEST_FETCH, PATIENCE, Poller, Retries
-from procos.domain.errors import EngineBusyError, EngineDeniedError, EngineUnreachableError
+from procos.caps import Cap
+from procos.domain.errors import BrokerUnreachableError, EngineBusyError, EngineDeniedError, EngineUnreachableError
+from procos.domain.external_task import Topic
 from procos.engine.protocol import Filter
 from procos.testing import InstantStop, RecordingPublisher, dispatch_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from procos.domain.external_task import Topic
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
@@ -34,8 +36,10 @@ def make(
 ) -> Callable[..., Poller]:
     def build(**options: Any) -> Poller:
         dispatcher = Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=InstantStop())
-        defaults: dict[str, Any] = {"capacity": 10, "lock_duration": LEASE, "wait": timedelta(seconds=5)}
-        return Poller(engine, ledger, dispatcher, table, holder="bridge/ai", queue="ai", **{**defaults, **options})
+        capacity = options.pop("capacity", 10)
+        budget = Budget(ledger, "ai", capacity=capacity, least=capacity, clock=lambda: 0.0)
+        defaults: dict[str, Any] = {"lock_duration": LEASE, "wait": timedelta(seconds=5), "clock": lambda: 0.0}
+        return Poller(engine, dispatcher, table, budget, **{"holder": "bridge/ai", **defaults, **options})
 
     return build
 
@@ -80,14 +84,30 @@ class TestPoller:
     def test_waits_for_room_worth_a_fetch_while_there_is_a_backlog(
         self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger
     ) -> None:
-        for _ in range(60):
+        for _ in range(80):
             engine.add()
         poller, stop = make(capacity=50), InstantStop()
         poller.turn(stop)
         assert stop.waits == []
-        ledger.drop_lease(next(iter(ledger.entries)), "ai")  # type: ignore[arg-type]  # an id as the ledger keeps it
+        ids = iter(ledger.entries)
+        for _ in range(11):
+            ledger.drop_lease(next(ids), "ai")  # type: ignore[arg-type]  # an id as the ledger keeps it
         poller.turn(stop)
-        assert stop.waits == [PATIENCE]
+        assert stop.waits == list(PATIENCE)
+        assert ledger.in_flight("ai") == 50
+
+    def test_fetches_a_good_part_at_once(
+        self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger
+    ) -> None:
+        for _ in range(80):
+            engine.add()
+        poller, stop = make(capacity=50), InstantStop()
+        poller.turn(stop)
+        for task_id in list(ledger.entries)[:12]:
+            ledger.drop_lease(task_id, "ai")  # type: ignore[arg-type]  # an id as the ledger keeps it
+        poller.turn(stop)
+        assert stop.waits == []
+        assert ledger.in_flight("ai") == 50
 
     @pytest.mark.parametrize("error", [EngineUnreachableError("engine", "gone"), EngineDeniedError("401", status=401)])
     def test_backs_off_while_the_engine_does_not_answer_and_then_goes_on(
@@ -113,6 +133,71 @@ class TestPoller:
         ledger.is_down = True
         make().run(InstantStop(after=2))
         assert engine.calls == []
+
+    def test_stops_fetching_while_the_broker_is_away(
+        self,
+        make: Callable[..., Poller],
+        engine: FakeEngine,
+        publisher: RecordingPublisher,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def refuse() -> None:
+            raise BrokerUnreachableError("broker", "connection refused")
+
+        monkeypatch.setattr(publisher, "ready", refuse)
+        engine.add()
+        stop = InstantStop(after=2)
+        make().run(stop)
+        assert engine.calls == []
+        assert stop.waits == list(BACK_OFF_SECONDS[:2])
+
+    def test_asks_for_no_more_than_a_cap_has_places(
+        self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger, publisher: RecordingPublisher
+    ) -> None:
+        cap = Cap(name="crm", at_once=2, queues=("ai",))
+        ledger.caps = {Topic("ai_query"): (cap,), Topic("narrow"): (cap,)}
+        for topic in ("ai_query", "narrow", "ai_query"):
+            engine.add(topic)
+        poller = make(caps=(cap,))
+        for _ in range(2):
+            poller.turn(InstantStop())
+        poller.fetch_now()
+        assert len(publisher.published) == 2
+        assert engine.calls == ["fetch_and_lock"]
+
+    def test_asks_first_for_topics_that_another_holds_up(
+        self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger, publisher: RecordingPublisher
+    ) -> None:
+        for _ in range(100):
+            engine.add("ai_query", priority=5)
+        for _ in range(5):
+            engine.add("narrow")
+        poller = make(capacity=20)
+        poller.turn(InstantStop())
+        assert {p.dispatch.ref.topic for p in publisher.published} == {"ai_query"}
+        ledger.leases["ai"].clear()
+        poller.turn(InstantStop())
+        topics = [p.dispatch.ref.topic for p in publisher.published[20:]]
+        assert topics == ["narrow"] * 5 + ["ai_query"] * 15
+
+    def test_tells_its_budget_how_long_a_fetch_takes_that_does_not_wait(
+        self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moments = iter(range(100))
+        poller, noted = make(capacity=5, clock=lambda: float(next(moments))), list[float]()
+        monkeypatch.setattr(poller.budget, "note_fetch", noted.append)
+        for _ in range(12):
+            engine.add()
+        counts = []
+        for _ in range(3):
+            poller.turn(InstantStop())
+            ledger.leases.clear()
+            counts.append(len(noted))
+        assert counts == [0, 1, 1]
+        assert noted[0] > 0
+
+    def test_is_named_after_its_queue_and_its_group(self, make: Callable[..., Poller]) -> None:
+        assert [make(holder=holder).name for holder in ("bridge/ai", "bridge/limit.crm/ai")] == ["ai", "limit.crm/ai"]
 
     def test_releases_its_parked_poll_with_a_poll_that_brings_nothing(
         self, make: Callable[..., Poller], engine: FakeEngine, publisher: RecordingPublisher

@@ -26,6 +26,7 @@ class Site:
     script: Callable[[str, dict[str, str], bytes], tuple[int, bytes]] | None = None
     """Chooses status and body from path, headers and body of a request."""
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    connections: int = 0
 
 
 @pytest.fixture
@@ -46,6 +47,10 @@ def served(path: str) -> Iterator[Site]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            page.connections += 1
+            super().setup()
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

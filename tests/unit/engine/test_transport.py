@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
 
 def transport(url: str, **options: Any) -> Transport:
     return Transport(EngineSettings(url=url, **options))
+
+
+class TestConnection:
+    def test_is_kept_between_calls(self, site: Site) -> None:
+        transport = Transport(EngineSettings(url=site.address))
+        transport.get("/version")
+        transport.get("/version")
+        assert site.connections == 1
+
+    def test_of_another_thread_is_not_used_again_after_a_call_without_an_answer(self, site: Site) -> None:
+        transport = Transport(EngineSettings(url=site.address, timeout=0.1))
+        with ThreadPoolExecutor(1) as other:
+            other.submit(transport.get, "/version").result(5)
+            site.hang = threading.Event()
+            with pytest.raises(EngineUnreachableError):
+                transport.get("/version")
+            site.hang = None
+            other.submit(transport.get, "/version").result(5)
+        assert site.connections == 3
 
 
 class TestTransport:
@@ -108,13 +128,3 @@ class TestTransport:
         site.hang = threading.Event()
         threading.Timer(0.15, site.hang.set).start()
         assert transport(site.address, timeout=0.05).post("/external-task/fetchAndLock", {}, wait=3.0) == {}
-
-    def test_keeps_one_connection_for_each_thread(self, site: Site) -> None:
-        shared = transport(site.address)
-        sessions = []
-        for _ in range(2):
-            thread = threading.Thread(target=lambda: sessions.append(shared._session()))
-            thread.start()
-            thread.join(1)
-        assert shared._session() is shared._session()
-        assert len({id(session) for session in [*sessions, shared._session()]}) == 3

@@ -1,0 +1,162 @@
+"""The threads that report results: one message at a time, or in lists where the engine takes lists.
+
+A result that comes alone is reported at once. Lists form by themselves: while `MOST_LISTS` of them are on their way,
+what arrives forms the next. What a list leaves open is then reported alone, so that it holds up nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.disposals import Decision, Disposal, decision_on
+from bridge.outcomes import read_callback
+from bridge.parking import times_parked
+from bridge.reporter import Verdict
+from procos.domain.errors import ProcosError
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bridge.bulk_reporter import BulkReporter
+    from bridge.ledger import Ledger
+    from bridge.outcomes import Callback
+    from bridge.reporter import Reporter
+
+MOST_LISTS = 4
+LARGEST_LIST = 1024 * 1024
+"""Bytes of the messages in a list; one that is larger goes alone."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """A message that comes back from a completer, with the generation of the connection it belongs to."""
+
+    generation: int
+    message: Any
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDone:
+    """A list has come back, so that another may go."""
+
+
+class Completers:
+    """Takes messages from one thread, and hands each back with what is to become of it, from others."""
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        bulk: BulkReporter,
+        ledger: Ledger,
+        *,
+        threads: int,
+        hand_back: Callable[[Sequence[Handled | ListDone]], None],
+    ) -> None:
+        self._reporter, self._bulk, self._ledger, self._hand_back = reporter, bulk, ledger, hand_back
+        self._pool = ThreadPoolExecutor(threads + MOST_LISTS, thread_name_prefix="completer")
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._lists = 0
+
+    def take(self, generation: int, message: Any) -> None:
+        """Accept a message; it goes with the next `send_off`."""
+        self._waiting.append((generation, message))
+
+    def forget(self) -> None:
+        """Drop what waits: the connection it came by is closed, and the broker delivers it again."""
+        self._waiting.clear()
+
+    def list_done(self) -> None:
+        """Note that a list has come back."""
+        self._lists -= 1
+
+    def send_off(self) -> None:
+        """Hand what waits to the threads, as far as lists may go."""
+        while self._waiting:
+            longest = self._bulk.longest
+            if longest <= 1:
+                generation, message = self._waiting.popleft()
+                self._pool.submit(self._alone, generation, message)
+            elif self._lists < MOST_LISTS:
+                self._lists += 1
+                self._pool.submit(self._together, self._next_list(longest))
+            else:
+                return
+
+    def shut_down(self) -> None:
+        """Let nothing more begin; what is under way is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _next_list(self, longest: int) -> list[tuple[int, Any]]:
+        chosen = [self._waiting.popleft()]
+        size = _size(chosen[0])
+        while self._waiting and len(chosen) < longest and (size := size + _size(self._waiting[0])) <= LARGEST_LIST:
+            chosen.append(self._waiting.popleft())
+        return chosen
+
+    def _alone(self, generation: int, message: Any) -> None:
+        self._hand_back([Handled(generation=generation, message=message, decision=self.decide(message))])
+
+    def _together(self, batch: Sequence[tuple[int, Any]]) -> None:
+        """Report a list; what it leaves open goes to other threads, one by one."""
+        try:
+            decisions = self._decide_all([message for _, message in batch])
+        except Exception as error:  # the messages must come back whatever happens, else their slots are lost
+            if not isinstance(error, ProcosError):
+                log.exception("callbacks.list_failed")
+            decisions = [decision_on(error)] * len(batch)
+        for (generation, message), decision in zip(batch, decisions, strict=True):
+            if decision is None:
+                self._pool.submit(self._alone, generation, message)
+        self._hand_back([
+            ListDone(),
+            *(
+                Handled(generation=generation, message=message, decision=decision)
+                for (generation, message), decision in zip(batch, decisions, strict=True)
+                if decision is not None
+            ),
+        ])  # fmt: skip
+
+    def _decide_all(self, messages: Sequence[Any]) -> Sequence[Decision | None]:
+        """Decide about each message of a list; None stands for one that is to be reported alone."""
+        read = [self._read(message) for message in messages]
+        callbacks = [callback for callback in read if callback is not None]
+        verdicts = iter(self._bulk.report(callbacks) if callbacks else ())
+        found = [None if callback is None else next(verdicts) for callback in read]
+        return [None if verdict is None else _decision(verdict) for verdict in found]
+
+    def _read(self, message: Any) -> Callback | None:
+        """Read a message for a list; what was parked before, or cannot be read, does not go into one."""
+        if times_parked(message):
+            return None
+        try:
+            return read_callback(message, self._ledger)
+        except ProcosError:
+            return None
+
+    def decide(self, message: Any) -> Decision:
+        """Report one message, and decide what is to become of it."""
+        try:
+            callback = read_callback(message, self._ledger)
+            verdict = self._reporter.report(callback.ref, callback.outcome, tries=1 + times_parked(message))
+        except ProcosError as error:
+            return decision_on(error)
+        except Exception as error:  # the message must come back whatever happens, else its slot is lost
+            log.exception("callbacks.report_failed")
+            return decision_on(error)
+        return _decision(verdict)
+
+
+def _size(waiting: tuple[int, Any]) -> int:
+    return len(waiting[1].body or b"")
+
+
+def _decision(verdict: Verdict) -> Decision:
+    # What was superseded is known from the ledger alone.
+    return Decision(disposal=Disposal.ACKNOWLEDGE, engine_answered=verdict is not Verdict.SUPERSEDED)
