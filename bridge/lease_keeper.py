@@ -8,6 +8,7 @@ thousands in flight, `pace` says which go before their time and by how much long
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TURN_SECONDS = 1.0
 TURN = timedelta(seconds=TURN_SECONDS)
+LONGEST_TURN = 5 * TURN
 BATCH = 200
 
 log = get_logger(__name__)
@@ -44,18 +46,26 @@ class LeaseKeeper:
         *,
         lock_duration: timedelta,
         beat: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._ledger, self._queues = engine, ledger, tuple(queues)
         self._lock_duration, self._beat = lock_duration, beat
+        self._clock, self._turned_at = clock, clock()
 
     def turn(self, stop: threading.Event) -> None:
         """Extend what is due now, one batch of each queue; what is left is due in the next turn."""
+        since = self._since_last_turn()
         for queue in self._queues:
             due = self._ledger.due_within(queue, HORIZONS)
-            for lease in self._ledger.claim_due_leases(queue, BATCH, share=share(due, TURN)):
+            for lease in self._ledger.claim_due_leases(queue, BATCH, share=share(due, since)):
                 if stop.is_set():
                     return
                 self._keep(lease, queue, in_flight=due[-1])
+
+    def _since_last_turn(self) -> timedelta:
+        """Return the time since the last turn began, which is longer than a turn where the engine is slow."""
+        before, self._turned_at = self._turned_at, self._clock()
+        return min(max(timedelta(seconds=self._turned_at - before), TURN), LONGEST_TURN)
 
     def _keep(self, lease: HeldLease, queue: str, *, in_flight: int) -> None:
         self._beat()

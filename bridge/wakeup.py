@@ -6,6 +6,7 @@ A drain loop with a short timeout costs some percent of a core while idle; a sel
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import time
 from contextlib import suppress
@@ -74,7 +75,16 @@ def _has_read_ahead(connection: kombu.Connection) -> bool:
 
 
 def _drain(connection: kombu.Connection) -> None:
-    """Handle every frame that is there, and those the transport has read ahead."""
+    """Handle every frame that is there, and those the transport has read ahead; never wait for more."""
+    file = socket_of(connection)
     with suppress(TimeoutError):
         while True:
             connection.drain_events(timeout=0.001)
+            if not _has_read_ahead(connection) and (file is None or not _is_readable(file.fileno())):
+                return
+
+
+def _is_readable(file: int) -> bool:
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(0))

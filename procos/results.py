@@ -43,6 +43,24 @@ class Results(RedisBackend):
                     return result
                 self.pause(PAUSE_SECONDS)
 
+    def _store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        """Write a success without reading what is there, as Celery does for every state.
+
+        It reads so that nothing is written over a success; another success may be.
+        """
+        if state != states.SUCCESS:
+            return super()._store_result(  # type: ignore[misc]  # celery-types lack it, and the next two
+                task_id, result, state, traceback=traceback, request=request, **kwargs
+            )
+        meta = self._get_result_meta(  # type: ignore[attr-defined]
+            result=result, state=state, traceback=traceback, request=request
+        )
+        meta["task_id"] = task_id
+        self._set_with_state(self.get_key_for_task(task_id), self.encode(meta), state)  # type: ignore[attr-defined]
+        return result
+
     def get_task_meta(self, task_id: str, *args: Any, **kwargs: Any) -> Any:
         """Read what is stored of a task.
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.scenarios import Scenario
 
 WIDTH = 150
-USAGE = 2
+USAGE, INTERRUPTED = 2, 130
 
 console = Console(width=WIDTH, highlight=False)
 
@@ -57,6 +57,9 @@ def main() -> int:
     except (MissingError, RuntimeError) as error:
         console.print(f"the benchmark cannot run: {error}")
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; everything that was started is stopped")
+        return INTERRUPTED
     finally:
         results.minutes = (time.monotonic() - begun) / 60
         if options.json:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bridge import lease_keeper, orphans, presence, reconciler, succession, watcher
 from bridge.budget import Budget
+from bridge.bulk_reporter import BulkReporter
 from bridge.deaths import dispatch_in, outcome_of_death
 from bridge.dispatcher import Dispatcher
 from bridge.disposals import Disposal, decision_on
@@ -35,13 +36,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bridge.ledger import Ledger
+    from bridge.outcomes import Callback
     from bridge.publisher import Publication
     from bridge.registry import Registry
+    from bridge.reporter import Verdict
     from procos.domain.external_task import Topic
     from procos.engine.protocol import Engine
     from procos.routes import Route
     from tests.properties.world import World
 
+LIST = 3
 TOLERATED = (UnreachableError, EngineBusyError)
 """What `Periodic` meets in any outage; another error that ends a turn is a defect, as long as nothing was refused."""
 
@@ -142,6 +146,7 @@ class BridgeModel:
             self._engine, self._ledger, routes, is_ours=self._registry.is_ours, largest_age=world.largest_age,
             stop=self._stop,
         )  # fmt: skip
+        self._bulk = BulkReporter(self._engine, self._ledger, self.reporter)
         self._dispatchers = {
             queue: Dispatcher(
                 self._engine, self._ledger, publisher, routes, queue=queue, lease=world.lock, stop=self._stop
@@ -235,6 +240,37 @@ class BridgeModel:
         if self.is_ready:
             self._guarded("report", self._report_next)
 
+    def report_list(self) -> None:
+        """Report up to three results in a list, and alone what the list leaves open."""
+        if self.is_ready:
+            self._guarded("report list", self._report_list)
+
+    def _report_list(self) -> None:
+        broker = self.world.broker
+        taken = [message for _ in range(LIST) if (message := broker.take(Queue.CALLBACKS, self)) is not None]
+        read = [(message, callback) for message in taken if (callback := self._read(message))]
+        alone = [message for message in taken if message not in [listed for listed, _ in read]]
+        try:
+            verdicts = self._bulk.report([callback for _, callback in read]) if read else ()
+        except ProcosError as error:
+            for message, _ in read:
+                self._put_off(message, decision_on(error).disposal)
+            verdicts, read = (), []
+        for (message, callback), verdict in zip(read, verdicts, strict=True):
+            if verdict is None:
+                alone.append(message)
+            else:
+                self._settle(message, callback, verdict)
+        for message in alone:
+            self.held.insert(0, message)
+            self._report_next()
+
+    def _read(self, message: Message) -> Callback | None:
+        try:
+            return None if times_parked(message) else read_callback(message, self._ledger)
+        except ProcosError:
+            return None
+
     def _report_next(self) -> None:
         broker = self.world.broker
         message = self.held.pop(0) if self.held else broker.take(Queue.CALLBACKS, self)
@@ -249,6 +285,10 @@ class BridgeModel:
                 raise AssertionError(f"a result of ours is unreadable: {error}") from error
             self._put_off(message, disposal)
             return
+        self._settle(message, callback, verdict)
+
+    def _settle(self, message: Message, callback: Callback, verdict: Verdict) -> None:
+        broker = self.world.broker
         self._point("acknowledge")
         if broker.is_held(message, self):
             self.world.note_reported(callback.ref, callback.outcome, verdict)

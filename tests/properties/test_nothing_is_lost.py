@@ -138,6 +138,11 @@ class Surroundings(RuleBasedStateMachine):
         for bridge in self._bridge(which):
             bridge.report()
 
+    @rule(which=ANY)
+    def results_are_reported_in_a_list(self, which: int) -> None:
+        for bridge in self._bridge(which):
+            bridge.report_list()
+
     @rule()
     def all_results_are_reported(self) -> None:
         self.world.report_all()

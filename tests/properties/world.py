@@ -12,7 +12,7 @@ from bridge.reporter import Verdict
 from procos import metrics
 from procos.caps import caps_of
 from procos.domain.errors import LedgerUnreachableError
-from procos.domain.external_task import ExternalTaskId, Topic
+from procos.domain.external_task import Topic
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome
 from procos.ledger_keys import State
 from procos.queues import DELIVERY_LIMIT
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask
     from procos.engine.protocol import Subscription
+    from procos.engine.reports import Fail
 
 HEALING_SECONDS = 280
 """Less than a lock lasts: whatever is forgotten by everybody would only come back when its lock has run out."""
@@ -51,9 +52,9 @@ class WatchedEngine(FakeEngine):
         self.world.note_fetched(fetched)
         return fetched
 
-    def fail(self, external_task_id: ExternalTaskId, holder: str, **report: Any) -> None:
-        super().fail(external_task_id, holder, **report)
-        self.world.steps[external_task_id].failed_at = self.clock.milliseconds()
+    def _take_failure(self, report: Fail, task: ExternalTask) -> None:
+        super()._take_failure(report, task)
+        self.world.steps[task.id].failed_at = self.clock.milliseconds()
 
 
 class RevokerModel:

@@ -21,7 +21,7 @@ def _launches(place: Place, work: Work) -> Sequence[Launch]:
 
 RAW = Contender(
     name="raw",
-    label="raw client (Go, 16 completers)",
+    label="raw client (Go)",
     launches=_launches,
     prepare=lambda tools: tools.raw(),
 )

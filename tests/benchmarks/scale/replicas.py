@@ -94,7 +94,12 @@ class Stage:
         port = self._ports.choose()
         program = Program(bridge(self._services, f"scale-{number}", port), self._folder / f"bridge-{number}.log")
         running.callback(program.end)
-        await_true(lambda: metric(port, "procos_bridge_settled_total") > 0, seconds=READY_SECONDS, what="a first step")
+
+        def has_reported() -> bool:
+            program.require_alive()
+            return metric(port, "procos_bridge_settled_total") > 0
+
+        await_true(has_reported, seconds=READY_SECONDS, what=f"a first step of bridge {number}")
         return program
 
     def _stub(self, running: ExitStack) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +72,24 @@ class TestResults:
         away = redis_is_away()
         backend.store_result("id", ValueError("no"), states.FAILURE)
         assert away.calls == FAILURE_PATIENCE_SECONDS + 1
+
+    @pytest.mark.parametrize(("state", "reads"), [(states.SUCCESS, 0), (states.FAILURE, 1)])
+    def test_writes_a_success_without_reading_what_is_there(
+        self, backend: Results, monkeypatch: pytest.MonkeyPatch, state: str, reads: int
+    ) -> None:
+        read: list[str] = []
+        written: dict[str, Any] = {}
+
+        def nothing(key: bytes) -> None:
+            read.append(key.decode())
+
+        monkeypatch.setattr(backend, "get", nothing)
+        monkeypatch.setattr(backend, "set", lambda key, value, **_: written.update({str(key): value}))
+        backend.store_result("id", ValueError("no") if reads else "value", state)
+        assert len(read) == reads
+        ((_, text),) = written.items()
+        meta = json.loads(text)
+        assert (meta["task_id"], meta["status"]) == ("id", state)
 
     def test_says_in_celerys_way_that_nothing_can_be_read(
         self, backend: Results, redis_is_away: Callable[..., Away]

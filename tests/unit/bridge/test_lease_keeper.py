@@ -209,6 +209,21 @@ class TestThousands:
         assert extended[0] <= 3
         assert extended[-1] >= 15
 
+    def test_are_extended_the_more_at_once_the_longer_the_last_turn_took(
+        self, engine: FakeEngine, ledger: FakeLedger, in_flight: Callable[..., DispatchRef], clock: FrozenClock
+    ) -> None:
+        for _ in range(40):
+            engine.add()
+            in_flight()
+        extended = []
+        for seconds in (1, 3):
+            keeper = LeaseKeeper(engine, ledger, ["ai"], lock_duration=LEASE, clock=iter([0.0, seconds]).__next__)
+            clock.advance(seconds=1)
+            before = engine.calls.count("extend")
+            keeper.turn(InstantStop())
+            extended.append(engine.calls.count("extend") - before)
+        assert extended[1] > 2 * extended[0] > 0
+
 
 class TestAfterAFlush:
     def test_extends_once_what_a_sign_of_life_has_written_anew(
