@@ -1,13 +1,13 @@
 """Waits for a broker's socket and for other threads at once, without spinning.
 
-A drain loop with a short timeout costs some percent of a core while idle; a selector with a wake-up pipe costs none.
+A drain loop with a short timeout costs some percent of a core while idle; a poll with a wake-up pipe costs none.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import select
-import selectors
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -43,10 +43,7 @@ class Wakeup:
         if _has_read_ahead(connection):
             _drain(connection)
             seconds = 0.0  # something has arrived
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._read, selectors.EVENT_READ)
-            selector.register(file, selectors.EVENT_READ)
-            ready = {key.fd for key, _ in selector.select(seconds)}
+        ready = _readable(seconds, self._read, file.fileno())
         self._clear()
         if file.fileno() in ready:
             _drain(connection)
@@ -80,11 +77,13 @@ def _drain(connection: kombu.Connection) -> None:
     with suppress(TimeoutError):
         while True:
             connection.drain_events(timeout=0.001)
-            if not _has_read_ahead(connection) and (file is None or not _is_readable(file.fileno())):
+            if not _has_read_ahead(connection) and (file is None or not _readable(0.0, file.fileno())):
                 return
 
 
-def _is_readable(file: int) -> bool:
+def _readable(seconds: float, *files: int) -> set[int]:
+    """Wait until one of them can be read, and return those that can; no descriptor is opened for it."""
     poll = select.poll()
-    poll.register(file, select.POLLIN)
-    return bool(poll.poll(0))
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return {file for file, _ in poll.poll(math.ceil(1000 * seconds))}
