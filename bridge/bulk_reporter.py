@@ -78,8 +78,8 @@ class BulkReporter:
         alone = _seconds(callbacks)
         firsts = [(place, callback) for place, callback in enumerate(callbacks) if place not in alone]
         self._prepare_ends(turn, firsts)
-        self._prepare_next_tries(turn, firsts)
-        taken = self._told(turn.tellings)
+        taken = self._told(turn.tellings)  # before the others are claimed, which a Redis that hangs would hold up
+        taken += self._told(self._next_tries(turn, firsts))
         self._close(turn, [telling for telling in taken if telling.verdict in ENDED])
         self._back_off(turn, [telling for telling in taken if telling.verdict not in ENDED])
         for callback, verdict in zip(callbacks, turn.verdicts, strict=True):
@@ -110,24 +110,26 @@ class BulkReporter:
                     continue
             turn.tellings.append(_Telling(place=place, ref=ref, report=report, verdict=verdict))
 
-    def _prepare_next_tries(self, turn: _Turn, callbacks: Iterable[tuple[int, Callback]]) -> None:
+    def _next_tries(self, turn: _Turn, callbacks: Iterable[tuple[int, Callback]]) -> list[_Telling]:
         """Claim the failures and postponements that still count; without the ledger they are not for a list."""
+        tellings: list[_Telling] = []
         tries = [
             (place, c.ref, c.outcome) for place, c in callbacks if not isinstance(c.outcome, Completion | BpmnError)
         ]
         if not tries:
-            return
+            return tellings
         try:
             claims = self._ledger.claim_reports([(ref, ref.queue) for _, ref, _ in tries])
         except LedgerUnreachableError:
-            return
+            return tellings
         for (place, ref, outcome), claimed in zip(tries, claims, strict=True):
             if claimed.claim is ReportClaim.CLAIMED:
                 retry = self._reporter.next_try(ref, outcome, claimed)
-                turn.tellings.append(_failing(place, ref, outcome, retry))
+                tellings.append(_failing(place, ref, outcome, retry))
             else:
                 metrics.redelivered(metrics.Redelivery.SUPERSEDED)
                 turn.verdicts[place] = Verdict.SUPERSEDED
+        return tellings
 
     def _told(self, tellings: Sequence[_Telling]) -> list[_Telling]:
         """Tell the engine; returns what it took."""

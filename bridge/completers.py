@@ -1,7 +1,8 @@
 """The threads that report results: one message at a time, or in lists where the engine takes lists.
 
 A result that comes alone is reported at once. Lists form by themselves: while `MOST_LISTS` of them are on their way,
-what arrives forms the next. What a list leaves open is then reported alone, so that it holds up nothing.
+what arrives forms the next. What a list leaves open is then reported alone, so that it holds up nothing. Failures have
+lists of their own: what happened stands in Redis, and completions do not wait for Redis.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from bridge.disposals import Decision, Disposal, decision_on
 from bridge.outcomes import read_callback
 from bridge.parking import times_parked
 from bridge.reporter import Verdict
-from procos.domain.errors import ProcosError
+from procos.domain.errors import EngineBusyError, EngineUnreachableError, LedgerUnreachableError, ProcosError
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Completers:
         hand_back: Callable[[Sequence[Handled | ListDone]], None],
     ) -> None:
         self._reporter, self._bulk, self._ledger, self._hand_back = reporter, bulk, ledger, hand_back
-        self._pool = ThreadPoolExecutor(threads + MOST_LISTS, thread_name_prefix="completer")
+        self._singles = ThreadPoolExecutor(threads, thread_name_prefix="completer")
+        self._pool = ThreadPoolExecutor(MOST_LISTS, thread_name_prefix="lists")
         self._waiting: deque[tuple[int, Any]] = deque()
         self._lists = 0
 
@@ -82,7 +84,7 @@ class Completers:
             longest = self._bulk.longest
             if longest <= 1:
                 generation, message = self._waiting.popleft()
-                self._pool.submit(self._alone, generation, message)
+                self._singles.submit(self._alone, generation, message)
             elif self._lists < MOST_LISTS:
                 self._lists += 1
                 self._pool.submit(self._together, self._next_list(longest))
@@ -91,13 +93,25 @@ class Completers:
 
     def shut_down(self) -> None:
         """Let nothing more begin; what is under way is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._singles):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _next_list(self, longest: int) -> list[tuple[int, Any]]:
-        chosen = [self._waiting.popleft()]
-        size = _size(chosen[0])
-        while self._waiting and len(chosen) < longest and (size := size + _size(self._waiting[0])) <= LARGEST_LIST:
-            chosen.append(self._waiting.popleft())
+        """Take from what waits the first, and those of its kind that come next."""
+        kind, size = _kind(self._waiting[0]), 0
+        chosen: list[tuple[int, Any]] = []
+        left: deque[tuple[int, Any]] = deque()
+        while self._waiting and len(chosen) < longest:
+            each = self._waiting.popleft()
+            if _kind(each) != kind:
+                left.append(each)
+            elif chosen and size + _size(each) > LARGEST_LIST:
+                left.append(each)
+                break
+            else:
+                chosen.append(each)
+                size += _size(each)
+        self._waiting.extendleft(reversed(left))
         return chosen
 
     def _alone(self, generation: int, message: Any) -> None:
@@ -105,15 +119,17 @@ class Completers:
 
     def _together(self, batch: Sequence[tuple[int, Any]]) -> None:
         """Report a list; what it leaves open goes to other threads, one by one."""
+        decisions: Sequence[Decision | None]
         try:
             decisions = self._decide_all([message for _, message in batch])
-        except Exception as error:  # the messages must come back whatever happens, else their slots are lost
-            if not isinstance(error, ProcosError):
-                log.exception("callbacks.list_failed")
+        except (EngineUnreachableError, EngineBusyError) as error:
             decisions = [decision_on(error)] * len(batch)
+        except Exception:  # one of them is more than we foresaw; the others have nothing to do with it
+            log.exception("callbacks.list_failed")
+            decisions = [None] * len(batch)
         for (generation, message), decision in zip(batch, decisions, strict=True):
             if decision is None:
-                self._pool.submit(self._alone, generation, message)
+                self._singles.submit(self._alone, generation, message)
         self._hand_back([
             ListDone(),
             *(
@@ -125,20 +141,27 @@ class Completers:
 
     def _decide_all(self, messages: Sequence[Any]) -> Sequence[Decision | None]:
         """Decide about each message of a list; None stands for one that is to be reported alone."""
-        read = [self._read(message) for message in messages]
+        read = self._read_all(messages)
         callbacks = [callback for callback in read if callback is not None]
         verdicts = iter(self._bulk.report(callbacks) if callbacks else ())
         found = [None if callback is None else next(verdicts) for callback in read]
         return [None if verdict is None else _decision(verdict) for verdict in found]
 
-    def _read(self, message: Any) -> Callback | None:
-        """Read a message for a list; what was parked before, or cannot be read, does not go into one."""
-        if times_parked(message):
-            return None
-        try:
-            return read_callback(message, self._ledger)
-        except ProcosError:
-            return None
+    def _read_all(self, messages: Sequence[Any]) -> list[Callback | None]:
+        """Read messages for a list; what was parked before, or cannot be read, does not go into one."""
+        read: list[Callback | None] = []
+        is_redis_away = False
+        for message in messages:
+            callback = None
+            if not times_parked(message) and not is_redis_away:
+                try:
+                    callback = read_callback(message, self._ledger)
+                except LedgerUnreachableError:
+                    is_redis_away = True  # which each of the others would wait for too
+                except ProcosError:
+                    pass
+            read.append(callback)
+        return read
 
     def decide(self, message: Any) -> Decision:
         """Report one message, and decide what is to become of it."""
@@ -151,6 +174,10 @@ class Completers:
             log.exception("callbacks.report_failed")
             return decision_on(error)
         return _decision(verdict)
+
+
+def _kind(waiting: tuple[int, Any]) -> object:
+    return waiting[1].headers.get("task")
 
 
 def _size(waiting: tuple[int, Any]) -> int:

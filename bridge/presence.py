@@ -15,7 +15,7 @@ from procos.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from bridge.registry import Registry
 
@@ -30,9 +30,15 @@ class Presence:
     """This bridge's hold on its replica id."""
 
     def __init__(
-        self, registry: Registry, replica_id: str, *, recover: Callable[[], None], leave: Callable[[], None]
+        self,
+        registry: Registry,
+        replica_id: str,
+        holders: Iterable[str],
+        *,
+        recover: Callable[[], None],
+        leave: Callable[[], None],
     ) -> None:
-        self._registry, self._replica_id = registry, replica_id
+        self._registry, self._replica_id, self._holders = registry, replica_id, tuple(holders)
         self._recover, self._leave = recover, leave
         self._must_recover = False
         self.taken_by: str | None = None
@@ -56,13 +62,18 @@ class Presence:
                 return
 
     def turn(self) -> None:
-        """Renew the lease; leave if another bridge has it, and write anew what Redis has lost."""
+        """Renew the lease; leave if another bridge has it, and write anew what Redis has lost.
+
+        The worker ids are shown again each time: another bridge forgets them when this one was cut off for a while.
+        """
         other = self._registry.hold_replica(self._replica_id)
         if other is not None:
             log.critical("replica.taken", replica=self._replica_id, by=other)
             self.taken_by = other
             self._leave()
             return
+        for holder in self._holders:
+            self._registry.register_holder(holder)
         if self._registry.begin_epoch():
             log.error("ledger.flushed", redis=self._registry.address)
             self._must_recover = True

@@ -89,7 +89,11 @@ def wire(shared: Shared) -> Parts:
     unclaimed = _unclaimed(shared, dispatchers)
     finder = _orphans(shared, unclaimed)
     present = presence.Presence(
-        shared.registry, settings.bridge.replica_id, recover=finder.recover, leave=shared.stop.set
+        shared.registry,
+        settings.bridge.replica_id,
+        holders(shared),
+        recover=finder.recover,
+        leave=shared.stop.set,
     )
     pollers = _pollers(shared, dispatchers)
     return Parts(

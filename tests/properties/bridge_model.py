@@ -175,7 +175,7 @@ class BridgeModel:
         )
         self._heir = succession.Succession(self._engine, self._registry, unclaimed, queues)
         self._presence = presence.Presence(
-            self._registry, self.replica_id, recover=self._finder.recover, leave=self._leave
+            self._registry, self.replica_id, holders, recover=self._finder.recover, leave=self._leave
         )
         self.jobs = {job.name: job for job in self._all_jobs(routes, queues)}
 

@@ -135,11 +135,11 @@ class TestList:
         assert verdicts[0] == verdicts[1]
         assert alone.state() == together.state()
 
-    def test_is_one_call(self, world: World) -> None:
+    def test_is_one_call_for_ends_and_one_for_further_tries(self, world: World) -> None:
         refs = world.steps(4)
         outcomes: list[tuple[DispatchRef, Outcome]] = list(zip(refs, [DONE, FAILED, LATER, CAUGHT], strict=True))
         assert world.report(*outcomes) == [Verdict.COMPLETED, Verdict.RETRY, Verdict.POSTPONED, Verdict.BPMN_ERROR]
-        assert world.engine.calls == ["fetch_and_lock", "report"]
+        assert world.engine.calls == ["fetch_and_lock", "report", "report"]
 
     def test_leaves_open_what_the_engine_refuses_and_no_more(self, world: World) -> None:
         refs = world.steps(3)

@@ -94,7 +94,8 @@ class Loop:
         self.callbacks = Callbacks(reporter, bulk, ledger, BrokerSettings(), completers=1, queues=["ai"])
         self.time, self.consumer = time, FakeConsumer()
         self.completers, self.mover, self.parking = Later(), Later(), FakeParking()
-        self.callbacks._completers._pool = self.completers  # type: ignore[assignment]  # as much of it as is used
+        threads = self.callbacks._completers
+        threads._pool = threads._singles = self.completers  # type: ignore[assignment]  # as much of it as is used
         for name, part in {"_mover": self.mover, "_parking": self.parking}.items():
             setattr(self.callbacks, name, part)
 

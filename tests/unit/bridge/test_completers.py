@@ -9,6 +9,7 @@ import pytest
 
 from bridge.completers import LARGEST_LIST, MOST_LISTS, Completers, Handled, ListDone
 from bridge.disposals import Disposal
+from procos.domain.errors import LedgerUnreachableError
 from procos.domain.outcome import Completion, to_envelope
 from procos.engine.faults import Answer, fault
 
@@ -31,7 +32,7 @@ class Lab:
         self.returned: list[Handled] = []
         self._calls: deque[Callable[[], object]] = deque()
         self.completers = Completers(reporter, bulk, ledger, threads=2, hand_back=self._take_back)
-        self.completers._pool = self  # type: ignore[assignment]  # as much of it as is used
+        self.completers._pool = self.completers._singles = self  # type: ignore[assignment]  # as much as is used
 
     def submit(self, work: Callable[..., object], *arguments: Any) -> None:
         """Keep it for later."""
@@ -73,11 +74,10 @@ def lab(reporter: Reporter, bulk: BulkReporter, ledger: FakeLedger, engine: Fake
 def result(
     engine: FakeEngine, in_flight: Callable[..., DispatchRef], message: Callable[..., Any]
 ) -> Callable[..., Any]:
-    def arrive(body: bytes = b"{}", payload: object = None, **headers: object) -> Any:
+    def arrive(body: bytes = b"{}", payload: object = None, task: str = "procos.complete", **headers: object) -> Any:
         engine.add()
-        return message(
-            "procos.complete", payload or ([ENVELOPE], {"dispatch": in_flight().to_json()}, {}), body, **headers
-        )
+        argument: object = ENVELOPE if task == "procos.complete" else "id"
+        return message(task, payload or ([argument], {"dispatch": in_flight().to_json()}, {}), body, **headers)
 
     return arrive
 
@@ -115,6 +115,13 @@ class TestLists:
         assert lab.work(MOST_LISTS) == MOST_LISTS
         assert lab.work() == 1, "the two that had to wait went together"
         assert engine.calls.count("report") == MOST_LISTS + 1
+
+    def test_do_not_mix_failures_with_completions(self, lab: Lab, result: Callable[..., Any]) -> None:
+        failures = [result(task="procos.fail") for _ in range(2)]
+        completions = [result() for _ in range(2)]
+        lab.send(failures[0], completions[0], failures[1], completions[1])
+        assert lab.work(2) == 2
+        assert [handled.message for handled in lab.returned] == [*failures, *completions]
 
     def test_are_bounded_in_bytes(self, lab: Lab, result: Callable[..., Any]) -> None:
         large = b"x" * (LARGEST_LIST // 2 + 1)
@@ -161,15 +168,31 @@ class TestTrouble:
         assert lab.work() == 1
         assert lab.disposals() == [Disposal.HOLD] * 2
 
-    def test_that_is_a_defect_of_ours_parks_the_whole_list(
+    def test_that_is_a_defect_of_ours_has_each_reported_alone(
         self, lab: Lab, result: Callable[..., Any], bulk: BulkReporter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         messages = [result(), result()]
         monkeypatch.setattr(bulk, "report", lambda _: 1 // 0)
         lab.send(*messages)
+        assert lab.work() == 3
+        assert lab.disposals() == [Disposal.ACKNOWLEDGE] * 2
+
+    def test_of_redis_is_met_once_in_a_list_of_failures(
+        self, lab: Lab, result: Callable[..., Any], ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+
+        def away(celery_id: str) -> None:
+            asked.append(celery_id)
+            raise LedgerUnreachableError("memory", "gone")
+
+        messages = [result(task="procos.fail"), result(task="procos.fail")]
+        monkeypatch.setattr(ledger, "stored_result", away)
+        lab.send(*messages)
+        lab.work(1)
+        assert len(asked) == 1
         lab.work()
         assert lab.disposals() == [Disposal.PARK] * 2
-        assert "ZeroDivisionError" in lab.returned[0].decision.reason
 
     def test_of_a_broken_connection_drops_what_waits(self, lab: Lab, result: Callable[..., Any]) -> None:
         for _ in range(MOST_LISTS):

@@ -111,6 +111,7 @@ class TestRunBridge:
                 present = Presence(
                     FakeRegistry(register),
                     shared.settings.bridge.replica_id,
+                    [],
                     recover=lambda: None,
                     leave=shared.stop.set,
                 )

@@ -29,6 +29,7 @@ class Bridge:
         self.presence = Presence(
             FakeRegistry(register),
             "bridge",
+            ["bridge/ai", "bridge/generic"],
             recover=lambda: self.asked.append("recover"),
             leave=lambda: self.asked.append("leave"),
         )
@@ -60,6 +61,14 @@ class TestPresence:
         assert stop.waits == [presence.RETRY_SECONDS] * 2
         first.turn()
         assert first.taken_by is None
+
+    def test_shows_its_worker_ids_again_when_others_have_taken_it_for_gone(self, register: Register) -> None:
+        bridge = Bridge(register).presence
+        bridge.arrive(threading.Event())
+        bridge.turn()
+        register.holders.clear()
+        bridge.turn()
+        assert register.holders == {"bridge/ai", "bridge/generic"}
 
     def test_lets_the_next_have_the_id_at_once(self, register: Register) -> None:
         first = Bridge(register).presence

@@ -169,4 +169,16 @@ class TestRefusal:
 
         monkeypatch.setattr(engine._transport, "post", cut)
         with pytest.raises(EngineUnreachableError):
-            engine.report([complete("a")])
+            engine.report([complete(str(number)) for number in range(8)])
+        assert engine.longest_list == 4
+
+    def test_by_silence_is_followed_by_shorter_lists_and_those_by_longer_ones(
+        self, engine: HttpEngine, site: Site
+    ) -> None:
+        engine._bulk._bound = 1
+        lengths = []
+        for _ in range(6):
+            lengths.append(engine.longest_list)
+            answers(site, *[DONE] * lengths[-1])
+            engine.report([complete(str(number)) for number in range(lengths[-1])])
+        assert lengths == [2, 4, 8, 16, 32, 50]
