@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bridge.ledger_values import Delayed, Ended, ReportClaim
 from bridge.reporter import ENDED, Verdict, note, verdict_of
 from procos import metrics
-from procos.domain.errors import LedgerUnreachableError, ProcosError
+from procos.domain.errors import EngineBusyError, EngineUnreachableError, LedgerUnreachableError, ProcosError
 from procos.domain.outcome import BpmnError, Completion
 from procos.engine.reports import Complete, Fail, Throw
 from procos.logs import get_logger
@@ -78,10 +78,11 @@ class BulkReporter:
         alone = _seconds(callbacks)
         firsts = [(place, callback) for place, callback in enumerate(callbacks) if place not in alone]
         self._prepare_ends(turn, firsts)
-        taken = self._told(turn.tellings)  # before the others are claimed, which a Redis that hangs would hold up
-        taken += self._told(self._next_tries(turn, firsts))
-        self._close(turn, [telling for telling in taken if telling.verdict in ENDED])
-        self._back_off(turn, [telling for telling in taken if telling.verdict not in ENDED])
+        self._close(turn, self._told(turn.tellings))
+        # Only now: a Redis that hangs holds up who claims. And what is settled stays so, whatever the engine says here.
+        tried = self._tried(self._next_tries(turn, firsts), is_first=not turn.tellings)
+        self._close(turn, [telling for telling in tried if telling.verdict in ENDED])
+        self._back_off(turn, [telling for telling in tried if telling.verdict not in ENDED])
         for callback, verdict in zip(callbacks, turn.verdicts, strict=True):
             if verdict is not None:
                 note(callback.ref, verdict)
@@ -130,6 +131,16 @@ class BulkReporter:
                 metrics.redelivered(metrics.Redelivery.SUPERSEDED)
                 turn.verdicts[place] = Verdict.SUPERSEDED
         return tellings
+
+    def _tried(self, tellings: Sequence[_Telling], *, is_first: bool) -> list[_Telling]:
+        """Tell the engine of tries; one that does not answer any more leaves them to be reported alone."""
+        try:
+            return self._told(tellings)
+        except (EngineUnreachableError, EngineBusyError) as error:
+            if is_first:
+                raise
+            log.info("outcomes.left_alone", count=len(tellings), reason=str(error))
+            return []
 
     def _told(self, tellings: Sequence[_Telling]) -> list[_Telling]:
         """Tell the engine; returns what it took."""

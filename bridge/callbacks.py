@@ -66,7 +66,7 @@ class Callbacks:
         queues: Iterable[str],
     ) -> None:
         self._broker, self._queues = broker, tuple(queues)
-        self._prefetch = max(EACH * completers, EACH_LIST * MOST_LISTS)
+        self._bulk, self._each = bulk, EACH * completers
         self._completers = Completers(reporter, bulk, ledger, threads=completers, hand_back=self._hand_back)
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="mover")
         self._parking = Parking(broker, self._queues)
@@ -103,7 +103,7 @@ class Callbacks:
                 on_message=self._receive,
                 on_decode_error=self._receive_undecodable,
                 accept=["json"],
-                prefetch_count=self._prefetch,
+                prefetch_count=self._prefetch(),
                 auto_declare=False,
             )
             consumer.consume()
@@ -117,6 +117,10 @@ class Callbacks:
         finally:
             hang_up(connection)
             self._begin_generation()
+
+    def _prefetch(self) -> int:
+        """Return how many messages may be on their way here: enough for every thread, or for every list."""
+        return max(self._each, EACH_LIST * MOST_LISTS) if self._bulk.longest > 1 else self._each
 
     def _begin_generation(self) -> None:
         """Forget the messages of a connection that is closed: the broker delivers them again."""

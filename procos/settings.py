@@ -85,6 +85,7 @@ class EngineSettings(_Section):
     timeout: float = Field(10.0, gt=0, description="Seconds a call may take, long polls apart.")
     port: int = Field(8080, ge=1, le=65535, description="The port an engine started here prefers.")
     address: str = Field("127.0.0.1", description="The address an engine started here listens on.")
+    bulk_verdicts: bool = Field(True, description="Whether an engine started here takes verdicts in lists.")
     data: Path | None = Field(None, description="Folder of the H2 database file of an engine started here.")
     db_url: SecretStr | None = Field(None, description="PostgreSQL instead of H2: postgresql://… or jdbc:….")
     db_user: str | None = None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 RENEWED_EVERY_SECONDS = 2.0
 KEPT_MILLISECONDS = 8_000
-TIMEOUT_SECONDS = 0.25
+TIMEOUT_SECONDS, CONNECT_SECONDS = 0.25, 1.0
+"""For a command, and for a connection, which is kept: over TLS and from afar it takes several round trips."""
 TURNS_LEFT_OUT = 4
 """After one that failed."""
 
@@ -37,12 +38,13 @@ class WorkerSlots:
         self._redis = redis.Redis.from_url(
             url,
             socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=CONNECT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         self._show = self._redis.register_script(SHOW_SLOTS)
         self._shown: tuple[str, Sequence[str]] = ("", ())
         self._left_out = 0
+        self._is_hidden = False
 
     def show(self, slots: int, queues: Sequence[str]) -> None:
         """Show these slots for the next seconds, unless Redis has just failed."""
@@ -55,10 +57,11 @@ class WorkerSlots:
                 self._remove()
             self._show(keys=[keys.slots(queue) for queue in queues], args=[line, self._kept_ms])
         except redis.RedisError as error:
-            log.debug("slots.not_shown", reason=str(error))
-            self._left_out = TURNS_LEFT_OUT
+            if not self._is_hidden:
+                log.warning("slots.not_shown", reason=str(error))
+            self._is_hidden, self._left_out = True, TURNS_LEFT_OUT
         else:
-            self._shown = (line, queues)
+            self._is_hidden, self._shown = False, (line, queues)
 
     def withdraw(self) -> None:
         """Show them no longer: this worker takes no more tasks."""

@@ -151,7 +151,7 @@ TARGETS = (
     ),
     Target(text="steps of 200 ms, 16 slots, of 80 a second", figure=_of_slots, unit="%", digits=1, floor=95.0),
     Target(
-        text="steps of 200 ms, 256 slots, beside the best Python peer",
+        text="steps of 200 ms, 256 slots, beside operaton-tasks, the best Python peer",
         figure=_beside("wait-256", "procos-wide", "operaton"),
         unit="times",
         floor=1.7,

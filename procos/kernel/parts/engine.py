@@ -102,6 +102,7 @@ def _environment(engine: EngineSettings, *, port: int, data: Path) -> dict[str, 
     values = {
         "PROCOS_ENGINE_PORT": str(port),
         "PROCOS_ENGINE_ADDRESS": engine.address,
+        "PROCOS_ENGINE_BULK_VERDICTS": str(engine.bulk_verdicts).lower(),
         "PROCOS_ENGINE_DATA": str(data.resolve()),
         "PROCOS_ENGINE_USER": engine.user,
         "PROCOS_ENGINE_PASSWORD": engine.password.get_secret_value() if engine.password else None,

@@ -161,6 +161,20 @@ class TestList:
             world.report(*[(ref, DONE) for ref in refs])
         assert world.ledger.closed == {}
 
+    def test_keeps_what_is_settled_when_the_engine_goes_in_its_midst(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refs = world.steps(2)
+        claim = world.ledger.claim_reports
+
+        def claimed(pairs: Any) -> Any:
+            world.engine.is_down = True
+            return claim(pairs)
+
+        monkeypatch.setattr(world.ledger, "claim_reports", claimed)
+        assert world.report((refs[0], DONE), (refs[1], FAILED)) == [Verdict.COMPLETED, None]
+        assert set(world.ledger.closed) == {refs[0].external_task_id}
+
     def test_whose_answer_was_lost_can_be_reported_again(self, world: World) -> None:
         refs = world.steps(2)
         world.engine.lose_answer_of_next()
