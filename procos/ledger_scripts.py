@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from procos.demand_scripts import NOW, PLACES
 
+LINES = """
+-- The line about a step, for people; one that is no line tells nothing, and stops nothing.
+local function line_in(key, id)
+  local is_read, line = pcall(cjson.decode, redis.call('HGET', key, id) or '')
+  return is_read and type(line) == 'table' and line or nil
+end
+"""
+
 RESERVE = (
     NOW
+    + LINES
     + PLACES
     + """
 -- KEYS entry, leases, retries_due, cancelled, steps, …caps
@@ -20,9 +29,8 @@ local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_a
 local state, token = found[1], found[2]
 if not state then
   -- Its result may have been reported while the answer to this fetch was on its way: then nothing is left to do.
-  local step = redis.call('HGET', KEYS[5], ARGV[1])
-  local ended = step and cjson.decode(step)
-  if ended and ended.outcome ~= 'incident' and now - ended.ended_at < tonumber(ARGV[10]) then
+  local ended = line_in(KEYS[5], ARGV[1])
+  if ended and ended.outcome ~= 'incident' and now - (tonumber(ended.ended_at) or 0) < tonumber(ARGV[10]) then
     return {'ended', ARGV[2], ''}
   end
 end
@@ -79,6 +87,7 @@ return 1
 
 CLAIM_REPORT = (
     NOW
+    + LINES
     + """
 -- KEYS entry, leases, steps  ARGV id, token, kept_s
 -- Returns what the claim amounts to, how long the try has lasted, and who ran it.
@@ -86,10 +95,8 @@ CLAIM_REPORT = (
 local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'first_at', 'worker')
 local token, worker = found[1], found[4] or ''
 if not token then
-  local step = redis.call('HGET', KEYS[3], ARGV[1])
-  token = step and cjson.decode(step).token
-  if token and tonumber(token) > tonumber(ARGV[2]) then return {'superseded', 0, ''} end
-  token = nil
+  local ended = line_in(KEYS[3], ARGV[1])
+  if ended and (tonumber(ended.token) or 0) > tonumber(ARGV[2]) then return {'superseded', 0, ''} end
 end
 if token and tonumber(token) > tonumber(ARGV[2]) then return {'superseded', 0, worker} end
 if token == ARGV[2] and found[2] == 'backing_off' then return {'reported', 0, worker} end
@@ -128,6 +135,7 @@ return {fetched_again, was_open and 1 or 0}
 
 CLOSE = (
     NOW
+    + LINES
     + """
 -- KEYS entry, leases, retries_due, steps, result, ended
 -- ARGV id, outcome, kept_s, activity, topic, queue, most_steps, token, result_kept_s
@@ -142,9 +150,9 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('EXPIRE', KEYS[5], ARGV[9])
 local is_full = redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[7])
-local line = redis.call('HGET', KEYS[4], ARGV[1])
+local line = line_in(KEYS[4], ARGV[1])
 -- What ended once has ended, but an incident may end otherwise after all.
-if is_full or (existed == 0 and line and cjson.decode(line).outcome ~= 'incident') then return age end
+if is_full or (existed == 0 and line and line.outcome ~= 'incident') then return age end
 redis.call('HSET', KEYS[4], ARGV[1], cjson.encode({outcome = ARGV[2], activity = ARGV[4], topic = ARGV[5],
   queue = ARGV[6], worker = found[1] or nil, published_at = tonumber(found[2] or 0),
   started_at = tonumber(found[3] or 0),
@@ -199,6 +207,7 @@ return math.max(first[2] - now, 0)
 
 STARTED = (
     NOW
+    + LINES
     + """
 -- KEYS entry, result, steps, cancelled, overtaken  ARGV id, token, worker, run, fresh_ms, dead_since
 -- Returns {starts} to run, {0} when nothing is known of the dispatch, {-1} when it is not to run: it was cancelled, has
@@ -208,8 +217,8 @@ if redis.call('EXISTS', KEYS[4]) == 1 then return {-1} end
 local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'run', 'seen_at', 'queue', 'published_at', 'reserved_at')
 local token, state, run, seen_at = found[1], found[2], found[3], found[4]
 if not token then
-  local step = redis.call('HGET', KEYS[3], ARGV[1])
-  if step and cjson.decode(step).outcome ~= 'incident' then return {-1} end
+  local ended = line_in(KEYS[3], ARGV[1])
+  if ended and ended.outcome ~= 'incident' then return {-1} end
   local result = redis.call('GET', KEYS[2])
   return {result and string.find(result, '"status": "SUCCESS"', 1, true) and -1 or 0}
 end

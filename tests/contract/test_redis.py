@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.ledger import Ledger
+from bridge.ledger_values import ReportClaim, Reservation
 from procos import ledger_keys as keys
 from procos.domain.errors import LedgerUnreachableError
 from procos.settings import RedisSettings
@@ -55,6 +56,20 @@ class TestSteps:
         )
         assert 0 < step["reserved_at"] <= step["published_at"] <= step["ended_at"]
         assert redis_client.ttl(keys.steps(REF.process_instance_id)) > 0
+
+    @pytest.mark.parametrize("garbage", ["{broken", "7", "{}", '{"ended_at": "x", "token": []}'])
+    def test_that_are_no_lines_stop_nothing(
+        self, redis_ledger: Ledger, redis_client: redis.Redis, garbage: str
+    ) -> None:
+        def spoil() -> None:
+            redis_client.hset(keys.steps(REF.process_instance_id), REF.external_task_id, garbage)
+
+        spoil()
+        assert redis_ledger.claim_report(REF, "ai").claim is ReportClaim.CLAIMED
+        assert redis_ledger.reserve([REF], "ai", timedelta(seconds=20))[0].reservation is Reservation.NEW
+        assert redis_ledger.close(REF, "ai", "completed") is not None
+        spoil()
+        redis_ledger.close(REF, "ai", "gone")
 
     def test_are_a_bounded_number_of_one_instance(
         self, redis_ledger: Ledger, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
