@@ -97,7 +97,9 @@ def _effect(step: Step, context: TaskContext, *, seconds: float | None = None) -
 
 
 def _failures(step: Step, context: TaskContext) -> int:
-    lines = map(json.loads, step.effects_file.read_text().splitlines())
+    written = step.effects_file.read_text()
+    # Another step may be in the midst of its line.
+    lines = map(json.loads, written[: written.rfind("\n") + 1].splitlines())
     mine = (context.business_key, context.topic)
     return sum(line["word"] == "failed" and (line["instance"], line["activity"]) == mine for line in lines)
 
