@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bridge.fairness import Fairness
+from bridge.parked_poll import end_parked_poll
 from procos import metrics
 from procos.domain.errors import EngineBusyError, ProcosError, PublishRefusedError
-from procos.domain.external_task import Topic
 from procos.engine.protocol import EVERYTHING, Filter, Subscription
 from procos.logs import get_logger
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bridge.dispatcher import Dispatcher
     from bridge.ledger import Ledger
     from procos.caps import Cap
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, Topic
     from procos.engine.protocol import Engine
     from procos.routes import Route
 
@@ -38,7 +38,6 @@ PATIENCE = (0.02, 0.02, 0.02, 0.02, 0.02, 0.05, 0.05, 0.1)
 """Seconds to wait for more room, again and again; then less than a good part is fetched."""
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 RETRY_CHECK_SECONDS = 1.0
-STOP_TOPIC = Topic("procos.stop")
 NO_WAIT = timedelta(0)
 
 log = get_logger(__name__)
@@ -128,9 +127,8 @@ class Poller:
             self._fetch(self._subscriptions, min(room, LARGEST_FETCH), NO_WAIT)
 
     def release(self) -> None:
-        """End the parked poll: a second one under the same worker id makes our engine answer the first."""
-        subscription = Subscription(topic=STOP_TOPIC, lock_duration=timedelta(seconds=5), variables=())
-        self._engine.fetch_and_lock(self.holder, [subscription], max_tasks=1, wait=timedelta(milliseconds=1))
+        """End the parked poll."""
+        end_parked_poll(self._engine, self.holder)
 
     def _fetch_all(self, asked: int) -> None:
         began, had_backlog = self._clock(), self._backlog

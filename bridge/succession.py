@@ -7,12 +7,10 @@ and seldom after that, until they hold nothing any more. One replica does it for
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bridge.parked_poll import end_parked_poll
 from bridge.unclaimed import IN_HAND_FOR, sighting, sightings
-from procos.domain.external_task import ExternalTaskId, Token, Topic
-from procos.engine.protocol import Subscription
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from bridge.registry import Registry
     from bridge.unclaimed import Unclaimed
+    from procos.domain.external_task import ExternalTaskId, Token
     from procos.engine.protocol import Engine
 
 TURN_SECONDS = 1.0
@@ -27,7 +26,6 @@ QUICK_LOOKS = 4
 """Turns in which a worker id is looked at after its bridge is gone; it takes two to release something."""
 LOOKS_APART = 30
 """Turns from one look to the next after that."""
-STOP_TOPIC = Topic("procos.stop")
 
 log = get_logger(__name__)
 
@@ -65,7 +63,8 @@ class Succession:
         self._beat()
         if self._looks[holder] == 0:
             log.warning("replica.gone", holder=holder)
-            self._end_parked_poll(holder)
+            # It would go on taking tasks for nobody.
+            end_parked_poll(self._engine, holder)
         orphans = self._unclaimed.held_by(holder)
         before, self._seen[holder] = self._seen.get(holder, frozenset()), sightings(orphans)
         self._unclaimed.release(task.id for task in orphans if sighting(task) in before)
@@ -76,11 +75,6 @@ class Succession:
     def _release_reserved(self, holders: Collection[str]) -> None:
         reserved = [entry for entry in self._unclaimed.reserved(self._queues) if entry.silence >= IN_HAND_FOR]
         self._unclaimed.release(entry.ref.external_task_id for entry in reserved if entry.ref.holder in holders)
-
-    def _end_parked_poll(self, holder: str) -> None:
-        """Have our engine end what the dead bridge waited with there: it would go on taking tasks for nobody."""
-        subscription = Subscription(topic=STOP_TOPIC, lock_duration=timedelta(seconds=5), variables=())
-        self._engine.fetch_and_lock(holder, [subscription], max_tasks=1, wait=timedelta(milliseconds=1))
 
 
 def _is_due(looks: int) -> bool:

@@ -18,8 +18,8 @@ import requests
 
 from bridge.fetched import dispatch_of
 from bridge.ledger import Ledger
+from bridge.parked_poll import STOP_TOPIC
 from bridge.registry import Registry
-from bridge.succession import STOP_TOPIC
 from procos.domain.external_task import Topic
 from procos.engine.http import HttpEngine
 from procos.engine.protocol import Subscription

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.succession import LOOKS_APART, QUICK_LOOKS, STOP_TOPIC, Succession
+from bridge.parked_poll import STOP_TOPIC
+from bridge.succession import LOOKS_APART, QUICK_LOOKS, Succession
 from bridge.unclaimed import Unclaimed
 from procos.domain.errors import EngineUnreachableError
 from procos.domain.external_task import Topic
