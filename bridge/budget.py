@@ -1,12 +1,13 @@
 """How much of a queue may be in flight: what its workers want in the next two seconds, never what the engine has.
 
-A queue gets twice the slots of its live workers, or what it drains in two seconds where that is more: enough that no
+A queue gets twice the slots of its live workers, or what they start in two seconds where that is more: enough that no
 slot waits for a fetch, and no more, because what is fetched has left the engine's order of priority and can be seen in
 Cockpit as locked only. Everything that is fetched and not reported counts, over all replicas; so results that wait in
-the outbox, while the engine is away, end the fetching by themselves.
+the outbox, while the engine is away, end the fetching by themselves. Starts are counted, not ends: those of an outage,
+which waited in the outbox, come all at once and say nothing of what workers want.
 
-What drains is limited by what was fetched before. So the rate is the highest of the last seconds, and the time that
-fetches take is added: else a slow engine would make the budget smaller, and that the drain, down to the least.
+What workers start is limited by what was fetched before. So the rate is the highest of the last seconds, and the time
+that fetches take is added: else a slow engine would make the budget smaller, and that the rate, down to the least.
 
 A poll that is parked keeps the number it was parked with. That is never the reason to end it: it answers at the first
 task that arrives, and the poller asks anew at once with the number of that moment.
@@ -38,17 +39,17 @@ TURN_SECONDS = 1.0
 
 
 class Drain:
-    """The rate at which tries end on a queue, at its highest within the window."""
+    """The rate at which workers start what is on a queue, at its highest within the window."""
 
     def __init__(self, window: float = WINDOW_SECONDS) -> None:
         self._window = window
         self._counts: deque[tuple[float, int]] = deque()
 
-    def note(self, moment: float, ended: int) -> None:
+    def note(self, moment: float, starts: int) -> None:
         """Take the count of a moment; one below the last was begun anew, after a flush."""
-        if self._counts and ended < self._counts[-1][1]:
+        if self._counts and starts < self._counts[-1][1]:
             self._counts.clear()
-        self._counts.append((moment, ended))
+        self._counts.append((moment, starts))
         # The youngest count that is a window old stays: the first rate is taken from there.
         while len(self._counts) > 1 and self._counts[1][0] <= moment - self._window:
             self._counts.popleft()
@@ -102,7 +103,7 @@ class Budget:
                 return
             demand = self._ledger.demand(self.queue)
             self._observed_at = now
-            self._drain.note(now, demand.ended)
+            self._drain.note(now, demand.starts)
             per_second = self._drain.per_second
             self.limit = limit_of(
                 capacity=self._capacity,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.ledger_values import Delayed, Ended, ReportClaim
 from bridge.reporter import ENDED, Verdict, note, verdict_of
+from bridge.settler import settle
 from procos import metrics
 from procos.domain.errors import EngineBusyError, EngineUnreachableError, LedgerUnreachableError, ProcosError
 from procos.domain.outcome import BpmnError, Completion
@@ -157,18 +158,15 @@ class BulkReporter:
             return
         ends = [Ended(ref=t.ref, queue=t.ref.queue, outcome=t.verdict.value) for t in tellings]
         try:
-            ages = self._ledger.close_all(ends)
+            settle(self._ledger, ends)
         except LedgerUnreachableError as error:
             log.warning("outcome.not_closed", count=len(ends), reason=str(error))
             for telling in tellings:
                 # An incident's entry must not be left open: it would swallow the next try.
                 turn.verdicts[telling.place] = None if telling.verdict is Verdict.INCIDENT else telling.verdict
             return
-        for telling, age in zip(tellings, ages, strict=True):
+        for telling in tellings:
             turn.verdicts[telling.place] = telling.verdict
-            if age is not None:
-                metrics.settled(telling.ref.topic, telling.verdict.value)
-                metrics.ended_after(telling.ref.topic, age)
 
     def _back_off(self, turn: _Turn, tellings: Sequence[_Telling]) -> None:
         retries = [(telling, telling.retry) for telling in tellings if telling.retry is not None]

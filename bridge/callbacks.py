@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 
+from bridge.acknowledgements import Acknowledgements
 from bridge.completers import MOST_LISTS, Completers, Handled, ListDone
 from bridge.disposals import Disposal
 from bridge.link import open_link
@@ -114,6 +115,7 @@ class Callbacks:
             self._settle(consumer)
             consumer.cancel()
             self._drain(connection, consumer, drain_seconds)
+            self._acknowledgements.send(at_once=True)
         finally:
             hang_up(connection)
             self._begin_generation()
@@ -125,6 +127,7 @@ class Callbacks:
     def _begin_generation(self) -> None:
         """Forget the messages of a connection that is closed: the broker delivers them again."""
         self._generation += 1
+        self._acknowledgements = Acknowledgements(in_order=self._broker.url.startswith("amqp"), clock=time.monotonic)
         self._completers.forget()
         self._reporting = self._moving = 0
         self._held: deque[Any] = deque()
@@ -137,7 +140,8 @@ class Callbacks:
         if self._paused_until is not None and (self._held or not self._reporting):
             moments.append(self._paused_until)
         left = min(moments, default=float("inf")) - time.monotonic()
-        return min(max(left, 0.0), IDLE_SECONDS)
+        unsent = self._acknowledgements.left()
+        return min(max(left, 0.0), IDLE_SECONDS if unsent is None else unsent)
 
     def _drain(self, connection: kombu.Connection, consumer: kombu.Consumer, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -152,6 +156,7 @@ class Callbacks:
     def _receive(self, message: Any) -> None:
         if message.delivery_info.get("redelivered"):
             metrics.redelivered(metrics.Redelivery.CALLBACK)
+        self._acknowledgements.came(message)
         self._submit(message)
 
     def _receive_undecodable(self, message: Any, _error: Exception) -> None:
@@ -176,6 +181,7 @@ class Callbacks:
             except Empty:
                 break
             self._take_back(returned, consumer)
+        self._acknowledgements.send()
         self._move_what_is_due()
         self._probe_if_due(consumer)
         self._completers.send_off()
@@ -193,7 +199,7 @@ class Callbacks:
             return
         self._moving -= 1
         if returned.succeeded:
-            handled.message.ack()
+            self._acknowledgements.done(handled.message)
         else:
             self._move_in(PROBE_SECONDS, handled)
 
@@ -203,7 +209,7 @@ class Callbacks:
             case Disposal.HOLD:
                 self._hold(handled, consumer)
             case Disposal.ACKNOWLEDGE:
-                message.ack()
+                self._acknowledgements.done(message)
             case Disposal.PARK:
                 log.warning("callbacks.parked", reason=decision.reason)
                 metrics.parked()

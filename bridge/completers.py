@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bridge.disposals import Decision, Disposal, decision_on
+from bridge.ledger_values import Ended
 from bridge.outcomes import read_callback
 from bridge.parking import times_parked
-from bridge.reporter import Verdict
+from bridge.reporter import CLOSED_LATER, Verdict
+from bridge.settler import Settler
 from procos.domain.errors import EngineBusyError, EngineUnreachableError, LedgerUnreachableError, ProcosError
 from procos.logs import get_logger
 
@@ -63,6 +65,7 @@ class Completers:
         self._reporter, self._bulk, self._ledger, self._hand_back = reporter, bulk, ledger, hand_back
         self._singles = ThreadPoolExecutor(threads, thread_name_prefix="completer")
         self._pool = ThreadPoolExecutor(MOST_LISTS, thread_name_prefix="lists")
+        self._settler = Settler(ledger)
         self._waiting: deque[tuple[int, Any]] = deque()
         self._lists = 0
 
@@ -95,6 +98,7 @@ class Completers:
         """Let nothing more begin; what is under way is not waited for."""
         for pool in (self._pool, self._singles):
             pool.shutdown(wait=False, cancel_futures=True)
+        self._settler.shut_down()
 
     def _next_list(self, longest: int) -> list[tuple[int, Any]]:
         """Take from what waits the first, and those of its kind that come next."""
@@ -167,12 +171,14 @@ class Completers:
         """Report one message, and decide what is to become of it."""
         try:
             callback = read_callback(message, self._ledger)
-            verdict = self._reporter.report(callback.ref, callback.outcome, tries=1 + times_parked(message))
+            verdict = self._reporter.tell(callback.ref, callback.outcome, tries=1 + times_parked(message))
         except ProcosError as error:
             return decision_on(error)
         except Exception as error:  # the message must come back whatever happens, else its slot is lost
             log.exception("callbacks.report_failed")
             return decision_on(error)
+        if verdict in CLOSED_LATER:
+            self._settler.add(Ended(ref=callback.ref, queue=callback.ref.queue, outcome=verdict.value))
         return _decision(verdict)
 
 

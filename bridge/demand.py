@@ -1,4 +1,4 @@
-"""The ledger's numbers: what is in flight, which places of caps are taken, how many slots work and how fast they drain.
+"""The ledger's numbers: what is in flight, places of caps that are taken, slots of the workers, and what they start.
 
 All replicas see the same numbers. `bridge.budget` makes of them how much more may be fetched.
 """
@@ -49,10 +49,10 @@ class Numbers(Store):
         return Usage(in_flight=int(in_flight), taken=taken)
 
     def demand(self, queue: str) -> Demand:
-        """Return what workers and ends tell of a queue: its slots, and how many tries have ended on it so far."""
+        """Return what workers tell of a queue: its slots, and how many starts there were on it so far."""
         with self._reachable():
-            slots, ended = self._demand(keys=[keys.slots(queue), keys.ENDED], args=[queue])
-        return Demand(slots=int(slots), ended=int(ended))
+            slots, starts = self._demand(keys=[keys.slots(queue), keys.STARTS], args=[queue])
+        return Demand(slots=int(slots), starts=int(starts))
 
     def until_next_retry(self) -> float | None:
         """Return the seconds until the next retry falls due, or None."""

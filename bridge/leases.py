@@ -30,6 +30,7 @@ class Leases(Store):
     def __init__(self, settings: RedisSettings) -> None:
         super().__init__(settings)
         self._claim_leases = self._redis.register_script(scripts.CLAIM_LEASES)
+        self._silent = self._redis.register_script(scripts.SILENT)
         self._in_state = self._redis.register_script(scripts.IN_STATE)
         self._due_within = self._redis.register_script(scripts.DUE_WITHIN)
         self._extended = self._redis.register_script(scripts.EXTENDED)
@@ -70,11 +71,20 @@ class Leases(Store):
         with self._reachable():
             self._redis.zrem(keys.leases(queue), external_task_id)
 
-    def _ids_in_flight(self, queue: str, state: keys.State | None) -> list[str]:
+    def ids_in_flight(self, queue: str, state: keys.State | None = None) -> list[ExternalTaskId]:
         """List what is in flight, the next due first; Redis looks for a state, so that we need not read all."""
-        if state is None:
-            return cast("list[str]", self._redis.zrange(keys.leases(queue), 0, -1))
-        return cast("list[str]", self._in_state(keys=[keys.leases(queue)], args=[keys.entry(""), state]))
+        with self._reachable():
+            if state is None:
+                return cast("list[ExternalTaskId]", self._redis.zrange(keys.leases(queue), 0, -1))
+            found = self._in_state(keys=[keys.leases(queue)], args=[keys.entry(""), state])
+        return cast("list[ExternalTaskId]", found)
+
+    def silent_ids(self, queue: str, *, silence: timedelta, age: timedelta) -> list[ExternalTaskId]:
+        """List what has not shown itself for so long, or whose try is older than that; Redis looks for it."""
+        milliseconds = [round(duration.total_seconds() * 1000) for duration in (silence, age)]
+        with self._reachable():
+            found = self._silent(keys=[keys.leases(queue)], args=[keys.entry(""), *milliseconds])
+        return cast("list[ExternalTaskId]", found)
 
 
 def _held(external_task_id: ExternalTaskId, row: Sequence[str | None]) -> HeldLease:

@@ -172,10 +172,10 @@ class Ledger(Leases, Numbers):
         """Note it of several."""
         answers = self._run(self._back_off, [
             (
-                [keys.entry(each.ref.external_task_id), keys.RETRIES_DUE, keys.leases(each.queue), keys.ENDED],
+                [keys.entry(each.ref.external_task_id), keys.RETRIES_DUE, keys.leases(each.queue)],
                 [
                     each.ref.external_task_id, each.ref.token, round(each.delay.total_seconds() * 1000),
-                    keys.STEPS_KEPT_SECONDS, int(each.same_try), each.queue,
+                    keys.STEPS_KEPT_SECONDS, int(each.same_try),
                 ],
             )
             for each in delays
@@ -195,7 +195,7 @@ class Ledger(Leases, Numbers):
             (
                 [
                     keys.entry(end.ref.external_task_id), keys.leases(end.queue), keys.RETRIES_DUE,
-                    keys.steps(end.ref.process_instance_id), keys.RESULT_PREFIX + end.ref.celery_id, keys.ENDED,
+                    keys.steps(end.ref.process_instance_id), keys.RESULT_PREFIX + end.ref.celery_id,
                 ],
                 [
                     end.ref.external_task_id, end.outcome, keys.STEPS_KEPT_SECONDS, end.ref.activity_id,
@@ -208,13 +208,21 @@ class Ledger(Leases, Numbers):
 
     def list_in_flight(self, queue: str, state: keys.State | None = None) -> list[InFlight]:
         """Read everything in flight on a queue, or what of it is in one state."""
-        with self._reachable():
-            ids = self._ids_in_flight(queue, state)
-            with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.time()
-                for task_id in ids:
-                    pipeline.hmget(keys.entry(task_id), ENTRY_FIELDS)
-                (seconds, microseconds), *rows = pipeline.execute()
+        return self.read_in_flight(queue, self.ids_in_flight(queue, state))
+
+    def list_silent(self, queue: str, *, silence: timedelta, age: timedelta) -> list[InFlight]:
+        """Read what has not shown itself for so long, or whose try is older than that."""
+        return self.read_in_flight(queue, self.silent_ids(queue, silence=silence, age=age))
+
+    def read_in_flight(self, queue: str, ids: Sequence[ExternalTaskId]) -> list[InFlight]:
+        """Read the entries of these ids; those that have none are left out."""
+        if not ids:
+            return []
+        with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            for task_id in ids:
+                pipeline.hmget(keys.entry(task_id), ENTRY_FIELDS)
+            (seconds, microseconds), *rows = pipeline.execute()
         now = seconds * 1000 + microseconds // 1000
         found = [(task_id, dict(zip(ENTRY_FIELDS, row, strict=True))) for task_id, row in zip(ids, rows, strict=True)]
         return [in_flight(task_id, queue, fields, now) for task_id, fields in found if fields["state"]]

@@ -112,10 +112,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """The slots of all live workers of a queue, and how many tries have ended on it since Redis began to count."""
+    """The slots of all live workers of a queue, and how many starts there were on it since Redis began to count."""
 
     slots: int = 0
-    ended: int = 0
+    starts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from bridge.publisher import COMPLETE, FAIL
 from procos.domain.dispatch import DispatchRef
 from procos.domain.errors import DispatchError, NewerVersionError
 from procos.domain.outcome import Failure, Outcome, TaskFailed, failure_from_json, from_envelope
+from procos.task_messages import COMPLETE, FAIL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

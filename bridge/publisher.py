@@ -18,6 +18,7 @@ from procos.domain.errors import BrokerUnreachableError
 from procos.logs import get_logger
 from procos.queues import EXCHANGE, Queue, declare, socket_of
 from procos.routes import by_queue
+from procos.task_messages import COMPLETE, FAIL, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from procos.domain.dispatch import Dispatch
     from procos.routes import Route
-
-COMPLETE, FAIL = "procos.complete", "procos.fail"
-"""Names no worker has registered, so that Celery queues them as messages instead of calling them."""
 
 LAST_WORDS_SECONDS = 10
 """Between the limit a task can catch and the one that kills its process; threads know neither."""
@@ -65,7 +63,7 @@ class Publisher(Protocol):
 
 
 class CeleryPublisher:
-    """Publishes with Celery's `send_task`, so that any Celery worker can run what it sends."""
+    """Publishes Celery tasks by name, so that any Celery worker can run what it sends."""
 
     def __init__(self, app: Celery, *, confirm_timeout: float, time_limit: timedelta) -> None:
         self._app = app
@@ -121,22 +119,28 @@ class CeleryPublisher:
         ref = dispatch.ref
         reference = {"dispatch": ref.to_json()}
         seconds = math.ceil((route.time_limit or self._time_limit).total_seconds())
-        channel.expect(ref.celery_id)
-        self._app.send_task(
+        task = written(
             route.task_name,
+            ref.celery_id,
             kwargs=dispatch.to_kwargs(),
-            task_id=ref.celery_id,
-            queue=route.queue,
-            producer=channel.producer,
+            headers={
+                "timelimit": [seconds + LAST_WORDS_SECONDS, seconds],
+                "argsrepr": "()",
+                "kwargsrepr": _shown(dispatch),
+                "ignore_result": not route.store_result,
+            },
+            callbacks=[_callback(COMPLETE, reference)],
+            errbacks=[_callback(FAIL, reference)],
+        )
+        channel.expect(ref.celery_id)
+        self._app.amqp.send_task_message(
+            channel.producer,
+            route.task_name,
+            task,
+            exchange=EXCHANGE.name,
+            routing_key=route.queue,
             mandatory=True,
             retry=False,
-            ignore_result=not route.store_result,
-            soft_time_limit=seconds,
-            time_limit=seconds + LAST_WORDS_SECONDS,
-            link=_callback(COMPLETE, reference),  # type: ignore[arg-type]  # a signature's own JSON form, as it travels
-            link_error=_callback(FAIL, reference),  # type: ignore[arg-type]  # the same
-            argsrepr="()",
-            kwargsrepr=_shown(dispatch),
         )
         channel.sent()
 

@@ -64,6 +64,7 @@ class Reconciler:
         self._engine, self._ledger, self._reporter, self._routes = engine, ledger, reporter, routes
         self._queues, self._depths = tuple(queues), depths
         self._lost_after, self._largest_age, self._beat = lost_after, largest_age, beat
+        self._least_age = min([largest_age, *(route.largest_age for route in routes.values() if route.largest_age)])
         self._overdue: frozenset[str] = frozenset()
         self._missed: Mapping[ExternalTaskId, int] = {}
         self._tries: dict[str, _Tries] = {}
@@ -71,8 +72,12 @@ class Reconciler:
     def turn(self) -> None:
         """Look into everything that was silent for long, or is too old."""
         patience = min(CALLBACK_PATIENCE, self._lost_after)
-        entries = [entry for queue in self._queues for entry in self._ledger.list_in_flight(queue)]
-        silent = [entry for entry in entries if entry.silence >= patience or self._is_too_old(entry)]
+        found = [
+            entry
+            for queue in self._queues
+            for entry in self._ledger.list_silent(queue, silence=patience, age=self._least_age)
+        ]
+        silent = [entry for entry in found if entry.silence >= patience or self._is_too_old(entry)]
         self._tries = {e.ref.celery_id: t for e in silent if (t := self._tries.get(e.ref.celery_id))}
         rest = self._without_result(silent)
         for entry in rest:

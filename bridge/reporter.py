@@ -13,8 +13,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from bridge.ledger_values import ReportClaim
+from bridge.ledger_values import Ended, ReportClaim
 from bridge.next_try import NextTry, next_try, policy_for
+from bridge.settler import settle
 from procos import metrics
 from procos.domain.errors import (
     EngineConflictError,
@@ -65,7 +66,8 @@ class Verdict(StrEnum):
     SUPERSEDED = "superseded"
 
 
-ENDED = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.INCIDENT, Verdict.GONE}
+CLOSED_LATER = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.GONE}
+ENDED = {*CLOSED_LATER, Verdict.INCIDENT}
 
 
 class Reporter:
@@ -94,8 +96,15 @@ class Reporter:
             EngineRejectedError: the engine fails at the step after this one; report again later, with one more try.
             LedgerUnreachableError: a failure cannot be fenced now; report again later.
         """
+        verdict = self.tell(ref, outcome, tries=tries)
+        if verdict in CLOSED_LATER:
+            self._close(ref, verdict)
+        return verdict
+
+    def tell(self, ref: DispatchRef, outcome: Outcome, *, tries: int = 1) -> Verdict:
+        """Do the same, and leave the entry to the caller where the verdict is one of `CLOSED_LATER`."""
         verdict = self._told(ref, outcome, tries)
-        if verdict in ENDED:
+        if verdict is Verdict.INCIDENT:
             self._close(ref, verdict)
         note(ref, verdict)
         return verdict
@@ -245,10 +254,7 @@ class Reporter:
 
     def _close(self, ref: DispatchRef, verdict: Verdict) -> None:
         try:
-            age = self._ledger.close(ref, ref.queue, verdict.value)
-            if age is not None:
-                metrics.settled(ref.topic, verdict.value)
-                metrics.ended_after(ref.topic, age)
+            settle(self._ledger, [Ended(ref=ref, queue=ref.queue, outcome=verdict.value)])
         except LedgerUnreachableError as error:
             if verdict is Verdict.INCIDENT:  # the step stays, and an entry left open would swallow its next try
                 raise

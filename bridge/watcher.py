@@ -15,7 +15,7 @@ from procos.ledger_keys import State
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from bridge.ledger import Ledger
@@ -53,27 +53,32 @@ class Watcher:
         self._engine, self._ledger, self._revoker, self._queues = engine, ledger, revoker, tuple(queues)
         self._lock_duration, self._beat = lock_duration, beat
         self._turns = 0
-        self._suspects: frozenset[ExternalTaskId] = frozenset()
+        self._suspects: Mapping[ExternalTaskId, str] = {}
+        """What the engine did not know in the last turn, with its queue."""
 
     def turn(self) -> None:
         """Ask the engine for what is in flight, and cancel what it has not known twice."""
         everything = self._turns % TURNS_FOR_ALL == 0
         self._turns += 1
-        state = None if everything or self._suspects else State.STARTED
-        entries = [entry for queue in self._queues for entry in self._ledger.list_in_flight(queue, state)]
-        watched = [entry for entry in entries if everything or self._is_watched(entry)]
-        if not watched:
+        watched = {queue: self._watched(queue, None if everything else State.STARTED) for queue in self._queues}
+        if not any(watched.values()):
             return
         gone = [entry for entry in self._missing(watched) if self._is_gone(entry)]
         self._cancel([entry for entry in gone if entry.ref.external_task_id in self._suspects])
-        self._suspects = frozenset(entry.ref.external_task_id for entry in gone)
+        self._suspects = {entry.ref.external_task_id: entry.queue for entry in gone}
 
-    def _is_watched(self, entry: InFlight) -> bool:
-        return entry.state is State.STARTED or entry.ref.external_task_id in self._suspects
+    def _watched(self, queue: str, state: State | None) -> list[ExternalTaskId]:
+        ids = self._ledger.ids_in_flight(queue, state)
+        return list(dict.fromkeys([*ids, *(i for i, where in self._suspects.items() if where == queue)]))
 
-    def _missing(self, entries: Sequence[InFlight]) -> list[InFlight]:
-        there = self._engine.which_exist([entry.ref.external_task_id for entry in entries])
-        return [entry for entry in entries if entry.ref.external_task_id not in there]
+    def _missing(self, watched: Mapping[str, Sequence[ExternalTaskId]]) -> list[InFlight]:
+        """Return the entries of what the engine does not know; most are known, and need not be read."""
+        there = self._engine.which_exist([task_id for ids in watched.values() for task_id in ids])
+        return [
+            entry
+            for queue, ids in watched.items()
+            for entry in self._ledger.read_in_flight(queue, [task_id for task_id in ids if task_id not in there])
+        ]
 
     def _is_gone(self, entry: InFlight) -> bool:
         """Make sure by a command: every question leaves out what its asker may not see, as if it were not there."""

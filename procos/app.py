@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 from celery import Celery
 from celery import Task as CeleryTask
 from celery.signals import setup_logging
+from celery.utils import uuid
 
 from procos.logs import configure_logs
 from procos.queues import EXCHANGE, Queue, task_queue
 from procos.routes import by_queue, routes
 from procos.settings import load_settings
+from procos.task_messages import CALLBACKS, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +41,26 @@ class Task(CeleryTask):  # type: ignore[type-arg]  # generic for type checkers a
     Request = "procos.worker:Request"
 
 
+class App(Celery):
+    """Celery, with a shorter way for what each task sends when it ends."""
+
+    def send_task(self, name: str, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+        """Send a task by name and return its result; a callback to the bridge has none, and is written at once."""
+        if name not in CALLBACKS:
+            return super().send_task(name, args, kwargs, *more, **options)
+        celery_id = options.get("task_id") or uuid()
+        parents = {key: options.get(key) for key in ("root_id", "parent_id")}
+        callback = written(name, celery_id, args=args, kwargs=kwargs, headers=parents)
+        with self.producer_or_acquire() as producer:
+            self.amqp.send_task_message(
+                producer, name, callback, exchange=options["exchange"], routing_key=options["routing_key"]
+            )
+        return None
+
+
 def make_app(settings: Settings, *, with_results: bool = True, queues: Sequence[str] = ()) -> Celery:
     """Build the Celery app; `queues` are those a worker consumes, which decides its default pool."""
-    app = Celery("procos", task_cls=cast("Any", Task), set_as_current=with_results)
+    app = App("procos", task_cls=cast("Any", Task), set_as_current=with_results)
     app.conf.update(_common(settings), **_pool(settings, queues))
     app.conf.update(_results(settings) if with_results else {"result_backend": None})
     app.conf.procos = settings

@@ -1,4 +1,4 @@
-"""Scripts about how much may be in flight: places of caps, and what workers and ends tell of a queue's demand.
+"""Scripts about how much may be in flight: places of caps, and what workers tell of a queue's demand.
 
 `procos.ledger_scripts` puts `PLACES` in front of the scripts that take places.
 """
@@ -48,7 +48,7 @@ return 1
 DEMAND = (
     NOW
     + """
--- KEYS slots, ended  ARGV queue; returns the slots of all live workers, and how many tries have ended on the queue
+-- KEYS slots, starts  ARGV queue; returns the slots of all live workers, and how many starts there were on the queue
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local slots = 0
 for _, shown in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

@@ -41,6 +41,24 @@ return redis.call('HGET', KEYS[2], 'state') or ''
 """
 )
 
+SILENT = (
+    NOW
+    + """
+-- KEYS leases  ARGV prefix of an entry's key, silence_ms, age_ms
+-- Returns the ids of what is in flight and has not shown itself for so long, or whose try is older than that.
+local found = {}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local entry = redis.call('HMGET', ARGV[1] .. id, 'reserved_at', 'published_at', 'seen_at', 'first_at')
+  local reserved_at = tonumber(entry[1] or now)
+  local sign = math.max(reserved_at, tonumber(entry[2] or 0), tonumber(entry[3] or 0))
+  if now - sign >= tonumber(ARGV[2]) or now - tonumber(entry[4] or reserved_at) > tonumber(ARGV[3]) then
+    table.insert(found, id)
+  end
+end
+return found
+"""
+)
+
 IN_STATE = """
 -- KEYS leases  ARGV prefix of an entry's key, state; returns the ids of what is in flight in this state
 local found = {}

@@ -112,7 +112,7 @@ return {'claimed', now - (found[3] or now), worker}
 BACK_OFF = (
     NOW
     + """
--- KEYS entry, retries_due, leases, ended  ARGV id, token, delay_ms, kept_s, same_try, queue
+-- KEYS entry, retries_due, leases  ARGV id, token, delay_ms, kept_s, same_try
 -- A postponement goes on with the same try, whose age counts; a failure ends it.
 -- Returns whether a poller fetched the step again since the report was claimed (it took the dispatch for one under
 -- way), and whether the dispatch was open until now.
@@ -122,7 +122,6 @@ local token = found[1]
 if token and tonumber(token) > tonumber(ARGV[2]) then return {0, 0} end
 local ahead = token and tonumber(token) > 0 and found[3] and found[4] and token - found[3] - found[4] or 0
 local was_open = token and found[2] ~= 'backing_off'
-if was_open then redis.call('HINCRBY', KEYS[4], ARGV[6], 1) end
 local fetched_again = redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'backing_off', 'token', ARGV[2])
 if ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'first_at') end
@@ -137,7 +136,7 @@ CLOSE = (
     NOW
     + LINES
     + """
--- KEYS entry, leases, retries_due, steps, result, ended
+-- KEYS entry, leases, retries_due, steps, result
 -- ARGV id, outcome, kept_s, activity, topic, queue, most_steps, token, result_kept_s
 -- Returns how long the try has lasted, or -1 when it was not open.
 local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at', 'starts', 'reserved_at', 'state',
@@ -145,7 +144,6 @@ local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at
 local existed = redis.call('DEL', KEYS[1])
 local was_open = existed == 1 and found[6] ~= 'backing_off'
 local age = was_open and now - (found[7] or now) or -1
-if was_open then redis.call('HINCRBY', KEYS[6], ARGV[6], 1) end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('EXPIRE', KEYS[5], ARGV[9])
@@ -209,7 +207,7 @@ STARTED = (
     NOW
     + LINES
     + """
--- KEYS entry, result, steps, cancelled, overtaken  ARGV id, token, worker, run, fresh_ms, dead_since
+-- KEYS entry, result, steps, cancelled, overtaken, starts  ARGV id, token, worker, run, fresh_ms, dead_since
 -- Returns {starts} to run, {0} when nothing is known of the dispatch, {-1} when it is not to run: it was cancelled, has
 -- ended, or another counts; {-2, seen_at} when another run of it was alive a moment ago. A caller that has seen no sign
 -- of that run since passes its seen_at as dead_since. Of a run that has left its result nothing is left to be done.
@@ -240,6 +238,7 @@ local published_at = found[6] or found[7]
 if published_at and tonumber(published_at) > tonumber(redis.call('HGET', KEYS[5], found[5]) or 0) then
   redis.call('HSET', KEYS[5], found[5], published_at)
 end
+redis.call('HINCRBY', KEYS[6], found[5], 1)
 return {redis.call('HINCRBY', KEYS[1], 'starts', 1)}
 """
 )

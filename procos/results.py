@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -46,19 +47,25 @@ class Results(RedisBackend):
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Write a success without reading what is there, as Celery does for every state.
+        """Write a success that a callback carries in one command; leave the rest to Celery.
 
-        It reads so that nothing is written over a success; another success may be.
+        Celery reads first, so that nothing is written over a success; another success may be. It also publishes what
+        it writes, for a caller that waits; where there is a callback, nobody does.
         """
-        if state != states.SUCCESS:
-            return super()._store_result(  # type: ignore[misc]  # celery-types lack it, and the next two
+        if state != states.SUCCESS or not getattr(request, "callbacks", None):
+            return super()._store_result(  # type: ignore[misc]  # celery-types lack it, and the rest
                 task_id, result, state, traceback=traceback, request=request, **kwargs
             )
-        meta = self._get_result_meta(  # type: ignore[attr-defined]
-            result=result, state=state, traceback=traceback, request=request
-        )
-        meta["task_id"] = task_id
-        self._set_with_state(self.get_key_for_task(task_id), self.encode(meta), state)  # type: ignore[attr-defined]
+        meta = {
+            "status": state,
+            "result": result,
+            "traceback": None,
+            "children": [],
+            "date_done": datetime.now(UTC).isoformat(),
+            "task_id": task_id,
+        }
+        key: str = self.get_key_for_task(task_id)
+        self.client.set(key, self.encode(meta), ex=self.expires)  # type: ignore[attr-defined]
         return result
 
     def get_task_meta(self, task_id: str, *args: Any, **kwargs: Any) -> Any:

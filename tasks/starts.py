@@ -89,6 +89,7 @@ def _ask(run: Run, url: str, *, dead_since: int | str = "") -> Sequence[int]:
             keys.steps(ref.process_instance_id),
             keys.cancelled(ref.external_task_id),
             keys.OVERTAKEN,
+            keys.STARTS,
         ],
         args=[ref.external_task_id, ref.token, run.worker, run.id, FRESH_MILLISECONDS, dead_since],
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -33,7 +34,8 @@ LARGEST_TOGETHER = 8 * 1024 * 1024
 LARGEST_NUMBER = 10 ** (LONGEST_STRING - 1)
 CODEC_MARKER = {"__type__", "__value__"}
 """An object of these keys alone is a marker of the task queue's codec: it would not arrive as what it is."""
-DATE_FORMAT = "%Y-%m-%dT%H:%M:%S.%f%z"
+DATE_ENDS = 10
+"""Characters of a date before the time begins."""
 JSON_OBJECT = {"objectTypeName": "java.lang.String", "serializationDataFormat": "application/json"}
 
 
@@ -140,10 +142,12 @@ def format_date(name: str, value: datetime) -> str:
 
 def parse_date(name: str, value: object) -> datetime:
     """Read the engine's date format as an aware datetime."""
-    try:
-        return datetime.strptime(str(value), DATE_FORMAT)  # noqa: DTZ007  # the format ends in %z
-    except ValueError as error:
-        raise VariableError(name, f"{value!r} is not a date of the form 2026-11-23T04:00:00.000+0000") from error
+    text, moment = str(value), None
+    with suppress(ValueError):  # ten times as quick as strptime, and there is one in every fetched task
+        moment = datetime.fromisoformat(text)
+    if moment is None or moment.tzinfo is None or text[DATE_ENDS : DATE_ENDS + 1] != "T":
+        raise VariableError(name, f"{value!r} is not a date of the form 2026-11-23T04:00:00.000+0000")
+    return moment
 
 
 def _check_name(name: str) -> None:

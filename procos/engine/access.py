@@ -1,4 +1,4 @@
-"""How calls to the engine are allowed: one class for each way to log in, and the certificates beneath.
+"""How calls to the engine are allowed: what each shows, and the certificates beneath.
 
 `Transport` takes one `Access` for all its threads. What contradicts itself in the settings, or names a file that is
 not there, is refused before the first call.
@@ -6,13 +6,12 @@ not there, is refused before the first call.
 
 from __future__ import annotations
 
+import base64
 import ssl
-from typing import TYPE_CHECKING, Any
-
-import requests
-from requests.auth import AuthBase, _basic_auth_str
+from typing import TYPE_CHECKING, Protocol
 
 from procos.domain.errors import SettingsError
+from procos.engine.connections import Connections
 from procos.engine.oauth import ClientCredentials
 
 if TYPE_CHECKING:
@@ -22,62 +21,51 @@ if TYPE_CHECKING:
     from procos.settings import EngineSettings
 
 
-class Basic(AuthBase):
-    """User and password; in UTF-8, since that is what the engine decodes."""
+class Login(Protocol):
+    """What lets us in: the value of the header Authorization."""
 
-    def __init__(self, user: str, password: str) -> None:
-        self._header = _basic_auth_str(user.encode(), password.encode())
+    def shown(self) -> str:
+        """Return what the next request shows."""
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Log in."""
-        request.headers["Authorization"] = self._header
-        return request
+    def renewed(self, refused: str) -> str:
+        """Return what to show instead of what the engine has just refused; the same where there is nothing else."""
 
 
-class Bearer(AuthBase):
-    """A token that somebody else looks after."""
+class Fixed:
+    """A user's password, or a token that somebody else looks after."""
 
-    def __init__(self, token: str) -> None:
-        self._header = f"Bearer {token}"
+    def __init__(self, value: str) -> None:
+        self._value = value
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Log in."""
-        request.headers["Authorization"] = self._header
-        return request
+    def shown(self) -> str:
+        """Return it."""
+        return self._value
+
+    def renewed(self, refused: str) -> str:
+        """Return the same: there is no other."""
+        return refused
 
 
-class OAuth(AuthBase):
-    """The token of an OAuth2 client; one the engine refuses is replaced, and the request sent once more."""
+class Renewable:
+    """The token of an OAuth2 client; one the engine refuses is replaced."""
 
     def __init__(self, credentials: ClientCredentials) -> None:
         self._credentials = credentials
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Log in."""
-        token = self._credentials.token()
-        request.headers["Authorization"] = f"Bearer {token}"
+    def shown(self) -> str:
+        """Return the token that is valid now."""
+        return BEARER + self._credentials.token()
 
-        def once_more(answer: requests.Response, **options: Any) -> requests.Response:
-            return self._again(answer, token, options) if answer.status_code == requests.codes.unauthorized else answer
+    def renewed(self, refused: str) -> str:
+        """Return another one, unless the refused one is new."""
+        return BEARER + self._credentials.renewed(refused.removeprefix(BEARER))
 
-        request.register_hook("response", once_more)  # type: ignore[no-untyped-call]  # the library has no type for it
-        return request
 
-    def _again(self, refusal: requests.Response, token: str, options: dict[str, Any]) -> requests.Response:
-        renewed = self._credentials.renewed(token)
-        if renewed == token:
-            return refusal
-        _ = refusal.content  # read to its end, so that the connection can be used again
-        refusal.close()
-        request = refusal.request.copy()
-        request.headers["Authorization"] = f"Bearer {renewed}"
-        answer: requests.Response = refusal.connection.send(request, **options)
-        answer.history.append(refusal)
-        return answer
+BEARER = "Bearer "
 
 
 class Access:
-    """How one engine is called; makes sessions that are let in."""
+    """How one engine is called; may be shared by threads."""
 
     def __init__(self, settings: EngineSettings) -> None:
         """Check the settings.
@@ -88,33 +76,47 @@ class Access:
         if problems := list(_problems(settings)):
             raise SettingsError(problems)
         self._settings = settings
+        self._tls: ssl.SSLContext | None = None
         self._login = self._chosen(settings)
 
-    def session(self) -> requests.Session:
-        """Make a session; it is for one thread."""
-        session = self._plain()
-        session.headers["Accept"] = "application/json"
-        session.auth = self._login
-        return session
+    def connections(self) -> Connections:
+        """Return connections to the engine."""
+        return self._connections(self._settings.url)
 
-    def _chosen(self, settings: EngineSettings) -> AuthBase | None:
+    def shown(self) -> str | None:
+        """Return what a request shows in the header Authorization, None where nothing is asked for."""
+        return None if self._login is None else self._login.shown()
+
+    def renewed(self, refused: str) -> str:
+        """Return what to show instead of what the engine has just refused; the same where there is nothing else."""
+        return refused if self._login is None else self._login.renewed(refused)
+
+    def _chosen(self, settings: EngineSettings) -> Login | None:
         if settings.oauth_token_url:
-            return OAuth(ClientCredentials(settings, self._plain()))
+            return Renewable(ClientCredentials(settings, self._connections(settings.oauth_token_url)))
         if settings.token:
-            return Bearer(settings.token.get_secret_value())
+            return Fixed(BEARER + settings.token.get_secret_value())
         if settings.user and settings.password:
-            return Basic(settings.user, settings.password.get_secret_value())
+            return Fixed(_basic(settings.user, settings.password.get_secret_value()))
         return None
 
-    def _plain(self) -> requests.Session:
-        """Make a session with the certificates, which serve the token server too."""
-        chosen, session = self._settings, requests.Session()
-        session.trust_env = False
-        if chosen.ca:
-            session.verify = str(chosen.ca)
-        if chosen.client_cert:
-            session.cert = (str(chosen.client_cert), str(chosen.client_key or chosen.client_cert))
-        return session
+    def _connections(self, address: str) -> Connections:
+        """Return connections with the certificates, which serve the token server too."""
+        is_secured = address.startswith("https:")
+        return Connections(address, timeout=self._settings.timeout, tls=self._context() if is_secured else None)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            chosen = self._settings
+            self._tls = ssl.create_default_context(cafile=str(chosen.ca) if chosen.ca else None)
+            if chosen.client_cert:
+                self._tls.load_cert_chain(chosen.client_cert, chosen.client_key, password="")
+        return self._tls
+
+
+def _basic(user: str, password: str) -> str:
+    """Write user and password; in UTF-8, since that is what the engine decodes."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def is_let_in(settings: EngineSettings) -> bool:
@@ -141,6 +143,8 @@ def _half_given(settings: EngineSettings) -> Iterator[str]:
         missing = [name for name, value in together.items() if not value]
         if given and missing:
             yield f"{' and '.join(missing)}: not set, though {' and '.join(given)} {_are(given)}"
+    if settings.token and not settings.token.get_secret_value().isprintable():
+        yield "PROCOS_ENGINE_TOKEN: expected one line of text, found a line break or another control character"
     if settings.client_key and not settings.client_cert:
         yield "PROCOS_ENGINE_CLIENT_CERT: not set, though PROCOS_ENGINE_CLIENT_KEY is"
 

@@ -27,6 +27,7 @@ from procos.engine.wire import (
     count_from_json,
     external_task_from_json,
     external_tasks_from_json,
+    ids_from_json,
     milliseconds,
     topic_to_json,
 )
@@ -185,7 +186,9 @@ class HttpEngine:
         """Tell which of these are still open, in few requests."""
         ids = sorted(external_task_ids)
         parts = [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
-        return frozenset(task.id for part in parts for task in self._page({"externalTaskIdIn": part}, 0))
+        return frozenset(
+            task_id for part in parts for task_id in ids_from_json(self._rows({"externalTaskIdIn": part}, 0))
+        )
 
     def has_completed(self, external_task_id: ExternalTaskId) -> bool:
         """Whether history says that the step was completed, rather than cancelled or ended by a BPMN error.
@@ -218,8 +221,10 @@ class HttpEngine:
             first += PAGE
 
     def _page(self, question: Mapping[str, object], first: int) -> Sequence[ExternalTask]:
-        rows = self._transport.post("/external-task", question, params={"firstResult": first, "maxResults": PAGE})
-        return external_tasks_from_json(rows)
+        return external_tasks_from_json(self._rows(question, first))
+
+    def _rows(self, question: Mapping[str, object], first: int) -> object:
+        return self._transport.post("/external-task", question, params={"firstResult": first, "maxResults": PAGE})
 
     def _is_given_back(self, task: ExternalTask, subscription: Subscription) -> bool:
         """Unlock a task whose variables the engine has missed, so that the next fetch brings both."""

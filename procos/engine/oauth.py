@@ -6,13 +6,14 @@ waits for the token server, and none fails because it is down.
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode, urlsplit
 
-import requests
+import urllib3
 
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import (
@@ -21,12 +22,14 @@ from procos.domain.errors import (
     EngineUnreachableError,
     ProcosError,
 )
-from procos.engine.reasons import CONNECT_TIMEOUT, why_unanswered
+from procos.engine.connections import json_in
+from procos.engine.reasons import why_unanswered
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from procos.engine.connections import Connections
     from procos.settings import EngineSettings
 
 REFRESH_AT = 0.8
@@ -37,7 +40,7 @@ PAUSE = 1.0
 """Seconds between two tries at a token server that failed; every thread would wait for it otherwise."""
 NEW = 5.0
 """Seconds in which another token would be refused like this one: the engine does not trust the token server."""
-BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 400, 401, 403, 429, 500
+OK, REDIRECTED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 300, 400, 401, 403, 429, 500
 LONGEST_REASON = 200
 CURE = "PROCOS_ENGINE_OAUTH_TOKEN_URL says where it is."
 
@@ -56,15 +59,15 @@ class ClientCredentials:
     """Holds the token of one OAuth2 client; may be shared by threads."""
 
     def __init__(
-        self, settings: EngineSettings, session: requests.Session, *, now: Callable[[], float] = time.monotonic
+        self, settings: EngineSettings, connections: Connections, *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._url = settings.oauth_token_url or ""
-        self._shown = without_secrets(self._url)
+        address = urlsplit(settings.oauth_token_url or "")
+        self._target = f"{address.path or '/'}?{address.query}" if address.query else address.path or "/"
+        self._shown = without_secrets(address.geturl())
         self._id = settings.oauth_client_id or ""
         self._secret = settings.oauth_client_secret.get_secret_value() if settings.oauth_client_secret else ""
         self._scope = settings.oauth_scope
-        self._timeout = settings.timeout
-        self._session, self._now = session, now
+        self._connections, self._now = connections, now
         self._lock = threading.Lock()
         self._held: _Held | None = None
         self._failed: tuple[float, ProcosError] | None = None
@@ -127,33 +130,32 @@ class ClientCredentials:
         self._failed = None
         return held
 
-    def _ask(self) -> requests.Response:
+    def _ask(self) -> urllib3.BaseHTTPResponse:
         """Send id and secret as the standard has it, and as fields where the server wants them there."""
         answer = self._post()
-        if answer.status_code in {BAD_REQUEST, UNAUTHORIZED} and _error_of(answer) in {"", "invalid_client"}:
+        if answer.status in {BAD_REQUEST, UNAUTHORIZED} and _error_of(answer) in {"", "invalid_client"}:
             self._in_body = not self._in_body
             other = self._post()
-            if other.ok:
+            if _is_success(other):
                 return other
             self._in_body = not self._in_body
         return answer
 
-    def _post(self) -> requests.Response:
+    def _post(self) -> urllib3.BaseHTTPResponse:
         fields = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
-        login = None
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if self._in_body:
             fields |= {"client_id": self._id, "client_secret": self._secret}
         else:
-            login = (quote_plus(self._id), quote_plus(self._secret))
+            login = f"{quote_plus(self._id)}:{quote_plus(self._secret)}"
+            headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
         try:
-            return self._session.post(
-                self._url, data=fields, auth=login, timeout=(CONNECT_TIMEOUT, self._timeout), allow_redirects=False
-            )
-        except requests.RequestException as error:
+            return self._connections.call("POST", self._target, body=urlencode(fields).encode(), headers=headers)
+        except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(f"does not answer: {why_unanswered(error)}") from error
 
-    def _read(self, answer: requests.Response) -> _Held:
-        status = answer.status_code
+    def _read(self, answer: urllib3.BaseHTTPResponse) -> _Held:
+        status = answer.status
         if status == TOO_MANY or status >= SERVER_ERROR:
             raise self._unreachable(f"answers {status}")
         if status in {BAD_REQUEST, UNAUTHORIZED, FORBIDDEN}:
@@ -165,7 +167,11 @@ class ClientCredentials:
             )
         body = _object_of(answer)
         token = body.get("access_token")
-        if not answer.ok or not isinstance(token, str) or not (token.isascii() and token.isprintable() and token):
+        if (
+            not _is_success(answer)
+            or not isinstance(token, str)
+            or not (token.isascii() and token.isprintable() and token)
+        ):
             raise EngineMisconfiguredError(
                 f"{self._shown} does not answer like an OAuth2 token server ({status}). "
                 "PROCOS_ENGINE_OAUTH_TOKEN_URL is where client credentials get a token.",
@@ -179,15 +185,16 @@ class ClientCredentials:
         return EngineUnreachableError(self._shown, f"the token server {what}", cure=CURE)
 
 
-def _object_of(answer: requests.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
+def _is_success(answer: urllib3.BaseHTTPResponse) -> bool:
+    return OK <= answer.status < REDIRECTED
+
+
+def _object_of(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    body = json_in(answer)
     return body if isinstance(body, dict) else {}
 
 
-def _error_of(answer: requests.Response) -> str:
+def _error_of(answer: urllib3.BaseHTTPResponse) -> str:
     """Return the standard's word for what is wrong, such as invalid_client."""
     return str(_object_of(answer).get("error") or "")[:LONGEST_REASON]
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 CONNECT_TIMEOUT = 5.0
 
 
-def why_unanswered(error: requests.RequestException) -> str:
+def why_unanswered(error: HTTPError) -> str:
     """Name the failure, and the setting that mends it where one may."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return _tls_reason(str(error))
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {CONNECT_TIMEOUT:.0f} s"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
     text = str(error)
-    if "Connection refused" in text:
-        return "connection refused"
-    if "Name or service not known" in text or "NameResolutionError" in text:
-        return "unknown host name"
-    return "connection lost" if isinstance(error, requests.ConnectionError) else type(error).__name__
+    match error:
+        case SSLError():
+            return _tls_reason(text)
+        case NameResolutionError():
+            return "unknown host name"
+        case NewConnectionError():
+            return "connection refused" if "refused" in text else "no connection"
+        case ConnectTimeoutError():
+            return f"no connection within {CONNECT_TIMEOUT:.0f} s"
+        case ReadTimeoutError():
+            return "no answer in time"
+        case ProtocolError():
+            return "connection lost"
+    return type(error).__name__
 
 
 def _tls_reason(text: str) -> str:

@@ -1,28 +1,33 @@
-"""HTTP to the engine: one keep-alive session per thread, always with a timeout, proxies of the environment ignored.
+"""Calls to the engine: JSON out, JSON or an error back, over `Connections` that `Access` lets in.
 
-`Access` makes the sessions. Every answer that is not success leaves here as an `EngineError`, every missing answer as
+Every answer that is not success leaves here as an `EngineError`, every missing answer as
 `EngineUnreachableError`. What our engine can do beyond others it says in headers of every answer, which are remembered.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import threading
-import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-import requests
+import urllib3
 
 from procos.domain.errors import EngineError, EngineMisconfiguredError, EngineUnreachableError
 from procos.engine.access import Access
+from procos.engine.connections import NOT_JSON, json_in
 from procos.engine.faults import Answer, fault
-from procos.engine.reasons import CONNECT_TIMEOUT, why_unanswered
+from procos.engine.reasons import why_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from procos.settings import EngineSettings
+
+OK, NO_CONTENT, REDIRECTED, UNAUTHORIZED = 200, 204, 300, 401
+JSON = "application/json"
+NOTHING = object()
+FORM_WAIT_SECONDS = 30.0
+"""Beyond the timeout of a call: what a deployment holds is parsed."""
 
 
 class Transport:
@@ -30,10 +35,8 @@ class Transport:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.address = settings.url
-        self._timeout = settings.timeout
         self._access = Access(settings)
-        self._local = threading.local()
-        self._distrusted_before = -math.inf
+        self._connections = self._access.connections()
         self._announced: Mapping[str, str] | None = None
 
     def get(self, path: str, params: Mapping[str, object] | None = None) -> Any:
@@ -52,19 +55,19 @@ class Transport:
 
     def post(self, path: str, body: object, *, params: Mapping[str, object] | None = None, wait: float = 0.0) -> Any:
         """Send JSON; `wait` seconds are added to the timeout for a long poll. Returns None for an empty answer."""
-        return self._call("POST", path, json=body, params=params, wait=wait)
+        return self._call("POST", path, json_body=body, params=params, wait=wait)
 
     def command(self, path: str, body: object) -> None:
         """Send JSON to what answers nothing; any other answer is not the engine's, whatever its status.
 
         A page of a proxy that says 200 must never count as a report the engine took.
         """
-        if self._call("POST", path, json=body) is not None:
+        if self._call("POST", path, json_body=body) is not None:
             raise _not_the_engine(self.address, "an answer where the engine gives none")
 
     def put(self, path: str, body: object) -> Any:
         """Replace; returns None for an empty answer."""
-        return self._call("PUT", path, json=body)
+        return self._call("PUT", path, json_body=body)
 
     def delete(self, path: str, params: Mapping[str, object] | None = None) -> None:
         """Delete."""
@@ -72,70 +75,73 @@ class Transport:
 
     def post_form(self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]) -> Any:
         """Send a multipart form, as deployments are."""
-        return self._call("POST", path, data=fields, files=files, wait=30.0)
+        form, content_type = urllib3.encode_multipart_formdata({**fields, **files})
+        return self._call("POST", path, body=form, content_type=content_type, wait=FORM_WAIT_SECONDS)
 
     def fault_in(self, answer: Mapping[str, Any]) -> EngineError | None:
         """Return the error that one answer of a list stands for, None for success."""
         status = answer.get("status")
         if not isinstance(status, int):
             return _not_the_engine(self.address, "an answer without a status")
-        if requests.codes.ok <= status < requests.codes.multiple_choices:
+        if is_success(status):
             return None
         return fault(_answer(status, answer), address=self.address)
 
-    def _call(self, method: str, path: str, *, wait: float = 0.0, **options: Any) -> Any:
-        return self._body_of(self._send(method, path, wait=wait, **options))
+    def _call(
+        self, method: str, path: str, *, json_body: object = NOTHING, params: Mapping[str, object] | None = None,
+        body: bytes | None = None, content_type: str = JSON, wait: float = 0.0,
+    ) -> Any:  # fmt: skip
+        if json_body is not NOTHING:
+            body = json.dumps(json_body, allow_nan=False).encode()
+        target = self._connections.path + path + (f"?{urlencode(params)}" if params else "")
+        headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
+        return self._body_of(self._let_in(method, target, body, headers, wait))
 
-    def _send(self, method: str, path: str, *, wait: float = 0.0, **options: Any) -> requests.Response:
-        timeout = (CONNECT_TIMEOUT, self._timeout + wait)
-        began = time.monotonic()
+    def _let_in(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str], wait: float
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request with what lets us in; what the engine refuses is renewed where it can be, and tried again."""
+        shown = self._access.shown()
+        answer = self._send(method, target, body, _with(headers, shown), wait)
+        if answer.status == UNAUTHORIZED and shown is not None:
+            renewed = self._access.renewed(shown)
+            if renewed != shown:
+                return self._send(method, target, body, _with(headers, renewed), wait)
+        return answer
+
+    def _send(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], wait: float
+    ) -> urllib3.BaseHTTPResponse:
         try:
-            return self._session(began).request(
-                method, self.address + path, timeout=timeout, allow_redirects=False, **options
-            )
-        except requests.RequestException as error:
-            self._distrusted_before = max(self._distrusted_before, began)
+            return self._connections.call(method, target, body=body, headers=headers, wait=wait)
+        except urllib3.exceptions.HTTPError as error:
             raise EngineUnreachableError(self.address, why_unanswered(error)) from error
 
-    def _body_of(self, response: requests.Response) -> Any:
-        if response.ok:  # a proxy's error says nothing about the engine
-            self._announced = response.headers
-        if response.status_code == requests.codes.no_content:
+    def _body_of(self, answer: urllib3.BaseHTTPResponse) -> Any:
+        if not is_success(answer.status):
+            raise fault(_answer(answer.status, json_in(answer)), address=self.address)
+        self._announced = answer.headers  # a proxy's error says nothing about the engine
+        if answer.status == NO_CONTENT:
             return None
-        body = _parsed(response)
-        if response.ok and not response.is_redirect:
-            if body is NOT_JSON:
-                raise _not_the_engine(self.address, f"{response.status_code} with something that is not JSON")
-            return body
-        raise fault(_answer(response.status_code, body), address=self.address)
-
-    def _session(self, now: float) -> requests.Session:
-        """Return this thread's session, with connections that nothing speaks against.
-
-        A call without an answer speaks against every connection that was not used since: whatever stands between us and
-        the engine may have dropped them all, and each would take its own time to be found out.
-        """
-        session: requests.Session = getattr(self._local, "session", None) or self._access.session()
-        if getattr(self._local, "used_at", now) <= self._distrusted_before:
-            session.close()
-        self._local.session, self._local.used_at = session, now
-        return session
+        body = json_in(answer)
+        if body is NOT_JSON:
+            raise _not_the_engine(self.address, f"{answer.status} with something that is not JSON")
+        return body
 
 
-NOT_JSON = object()
+def is_success(status: int) -> bool:
+    """Whether a status says that the engine did what it was asked; a redirect leads to where nobody knows us."""
+    return OK <= status < REDIRECTED
+
+
+def _with(headers: Mapping[str, str], shown: str | None) -> Mapping[str, str]:
+    return headers if shown is None else {**headers, "Authorization": shown}
 
 
 def _not_the_engine(address: str, what: str) -> EngineMisconfiguredError:
     return EngineMisconfiguredError(
         f"{address} answers {what}; PROCOS_ENGINE_URL is the REST root, such as http://localhost:8080/engine-rest."
     )
-
-
-def _parsed(response: requests.Response) -> Any:
-    try:
-        return json.loads(response.content)
-    except (ValueError, RecursionError):  # a proxy's page, in whatever encoding, or brackets without end
-        return NOT_JSON
 
 
 def _answer(status: int, body: Any) -> Answer:

@@ -86,9 +86,19 @@ def external_tasks_from_json(rows: object) -> list[ExternalTask]:
     Raises:
         EngineMisconfiguredError: it is none, or one of them lacks a field.
     """
-    if not isinstance(rows, list):
-        raise EngineMisconfiguredError(f"the engine's list of external tasks is {type(rows).__name__}, expected a list")
-    return [external_task_from_json(row) for row in rows]
+    return [external_task_from_json(row) for row in _list(rows)]
+
+
+def ids_from_json(rows: object) -> list[ExternalTaskId]:
+    """Read the ids alone of a list of external tasks.
+
+    Raises:
+        EngineMisconfiguredError: it is none, or one of them has no id.
+    """
+    try:
+        return [ExternalTaskId(str(row["id"])) for row in _list(rows)]
+    except (KeyError, TypeError) as error:
+        raise EngineMisconfiguredError(f"the engine's external task has no id: {error!r}") from error
 
 
 def count_from_json(answer: object) -> int:
@@ -126,6 +136,12 @@ def external_task_from_json(source: Mapping[str, Any]) -> ExternalTask:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise EngineMisconfiguredError(f"the engine's external task lacks a field: {error!r}") from error
+
+
+def _list(rows: object) -> list[Any]:
+    if not isinstance(rows, list):
+        raise EngineMisconfiguredError(f"the engine's list of external tasks is {type(rows).__name__}, expected a list")
+    return rows
 
 
 def _lease(source: Mapping[str, Any]) -> Lease | None:

@@ -32,7 +32,7 @@ class NumbersSide:
         self.retries_due: dict[str, int] = {}
         self.taken: dict[str, set[str]] = {}
         self.slots: dict[str, dict[str, tuple[int, int]]] = {}
-        self.ended: dict[str, int] = {}
+        self.starts: dict[str, int] = {}
 
     def ping(self) -> None:
         """Make sure that it answers."""
@@ -54,7 +54,7 @@ class NumbersSide:
         now = self.clock.milliseconds()
         shown = self.slots.get(queue, {})
         self.slots[queue] = {worker: (slots, until) for worker, (slots, until) in shown.items() if until > now}
-        return Demand(slots=sum(slots for slots, _ in self.slots[queue].values()), ended=self.ended.get(queue, 0))
+        return Demand(slots=sum(slots for slots, _ in self.slots[queue].values()), starts=self.starts.get(queue, 0))
 
     def show_slots(self, worker: str, queues: Sequence[str], slots: int, ttl_ms: int) -> None:
         """Do what a worker does every few seconds."""
@@ -86,9 +86,6 @@ class NumbersSide:
             places = cap.pairs(queue)[0][0]
             self.taken[places] = self.taken.get(places, set()) & self.leases.get(queue, {}).keys()
         return sum(len(self.taken[cap.pairs(queue)[0][0]]) for queue in cap.queues)
-
-    def _count_end(self, queue: str) -> None:
-        self.ended[queue] = self.ended.get(queue, 0) + 1
 
     def _lease(self, queue: str, external_task_id: str, moment: int) -> None:
         self.leases.setdefault(queue, {})[external_task_id] = moment

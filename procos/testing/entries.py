@@ -92,6 +92,7 @@ class WorkersSide(NumbersSide):
         entry.state, entry.worker, entry.run, entry.seen_at = State.STARTED, worker, run, now
         queue = self._queue_of(ref)
         self.overtaken[queue] = max(self.overtaken.get(queue, 0), entry.published_at or entry.reserved_at)
+        self.starts[queue] = self.starts.get(queue, 0) + 1
         entry.starts += 1
         return (entry.starts,)
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bridge.leases import CLAIM_MILLISECONDS, EARLY_MILLISECONDS
 from bridge.ledger import JUST_ENDED_MILLISECONDS, Ledger
 from bridge.ledger_values import (
     BackedOff,
     Claimed,
     Delayed,
     Ended,
-    HeldLease,
     InFlight,
     Known,
     ReportClaim,
@@ -26,7 +24,8 @@ from procos.domain.dispatch import DispatchRef
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
 from procos.ledger_keys import State
 from procos.testing.clock import FrozenClock
-from procos.testing.entries import Entry, WorkersSide, described, milliseconds
+from procos.testing.entries import Entry, described, milliseconds
+from procos.testing.leases import LeasesSide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,11 +36,11 @@ if TYPE_CHECKING:
 UNDER_WAY = {State.PUBLISHED, State.STARTED, State.REPORTING}
 
 
-class FakeLedger(WorkersSide, Ledger):
+class FakeLedger(LeasesSide, Ledger):
     """The `Ledger` in memory; its entries, leases, closed and cancelled steps may be looked at."""
 
     def __init__(self, clock: FrozenClock | None = None, caps: Mapping[Topic, Sequence[Cap]] | None = None) -> None:
-        WorkersSide.__init__(self, clock or FrozenClock())
+        LeasesSide.__init__(self, clock or FrozenClock())
         self.caps = caps or {}
         self.address = "memory"
 
@@ -162,8 +161,6 @@ class FakeLedger(WorkersSide, Ledger):
         if entry and entry.token > ref.token:
             return BackedOff()
         was_open = entry is not None and entry.state is not State.BACKING_OFF
-        if was_open:
-            self._count_end(queue)
         fetched_again = ref.external_task_id in self.leases.get(queue, {})
         self._drop(queue, ref.external_task_id)
         entry = self.entries.setdefault(ref.external_task_id, Entry(state=State.BACKING_OFF, token=ref.token))
@@ -191,7 +188,6 @@ class FakeLedger(WorkersSide, Ledger):
             self.ended_tokens[ref.external_task_id] = ref.token
         if entry is None or entry.state is State.BACKING_OFF:
             return None
-        self._count_end(queue)
         now = self.clock.milliseconds()
         return timedelta(milliseconds=now - (now if entry.first_at is None else entry.first_at))
 
@@ -201,10 +197,17 @@ class FakeLedger(WorkersSide, Ledger):
 
     def list_in_flight(self, queue: str, state: State | None = None) -> list[InFlight]:
         """Read everything in flight on a queue, or what of it is in one state."""
+        return self.read_in_flight(queue, self.ids_in_flight(queue, state))
+
+    def list_silent(self, queue: str, *, silence: timedelta, age: timedelta) -> list[InFlight]:
+        """Read what has not shown itself for so long, or whose try is older than that."""
+        entries = self.list_in_flight(queue)
+        return [entry for entry in entries if entry.silence >= silence or entry.age > age]
+
+    def read_in_flight(self, queue: str, ids: Sequence[ExternalTaskId]) -> list[InFlight]:
+        """Read the entries of these ids."""
         self.ping()
-        ids = sorted(self.leases.get(queue, {}), key=lambda task_id: self.leases[queue][task_id])
-        found = [(task_id, self.entries[task_id]) for task_id in ids if task_id in self.entries]
-        return [self._in_flight(i, queue, entry) for i, entry in found if state is None or entry.state is state]
+        return [self._in_flight(i, queue, self.entries[i]) for i in ids if i in self.entries]
 
     def _in_flight(self, task_id: str, queue: str, entry: Entry) -> InFlight:
         return InFlight(
@@ -232,49 +235,6 @@ class FakeLedger(WorkersSide, Ledger):
         """Return when the youngest dispatch of a queue that was started had been published."""
         self.ping()
         return self.overtaken.get(queue, 0)
-
-    def due_within(self, queue: str, horizons: Sequence[timedelta]) -> list[int]:
-        """Count the leases that fall due within each of these times."""
-        self.ping()
-        now, moments = self.clock.milliseconds(), self.leases.get(queue, {}).values()
-        return [sum(moment <= now + milliseconds(horizon) for moment in moments) for horizon in horizons]
-
-    def claim_due_leases(self, queue: str, limit: int, *, share: int = 0) -> list[HeldLease]:
-        """Take the leases that are at half-time, and others up to the share of this turn."""
-        self.ping()
-        now, leases = self.clock.milliseconds(), self.leases.get(queue, {})
-        in_order = sorted((moment, key) for key, moment in leases.items())
-        due = [each for each in in_order if each[0] <= now][:limit]
-        if len(due) < share and self.early_until.get(queue, now) <= now:
-            self.early_until[queue] = now + EARLY_MILLISECONDS
-            due += [each for each in in_order if each[0] > now + CLAIM_MILLISECONDS][: share - len(due)]
-        leases.update({key: now + CLAIM_MILLISECONDS for _, key in due})
-        return [self._held(key) for _, key in due]
-
-    def _held(self, key: str) -> HeldLease:
-        entry = self.entries.get(key)
-        return HeldLease(
-            external_task_id=ExternalTaskId(key),
-            holder=entry.holder if entry else "",
-            token=Token(entry.token if entry else 0),
-            milliseconds=entry.lease_ms if entry else 0,
-            known=entry is not None,
-            extendable=entry is not None and entry.state in {State.PUBLISHED, State.STARTED},
-        )
-
-    def mark_extended(self, lease: HeldLease, queue: str) -> State | None:
-        """Note that the engine extended this lease."""
-        self.ping()
-        leases = self.leases.get(queue, {})
-        if lease.external_task_id in leases:
-            leases[lease.external_task_id] = self.clock.milliseconds() + lease.milliseconds // 2
-        entry = self.entries.get(lease.external_task_id)
-        return entry.state if entry else None
-
-    def drop_lease(self, external_task_id: ExternalTaskId, queue: str) -> None:
-        """Stop extending a lease."""
-        self.ping()
-        self._drop(queue, external_task_id)
 
     def stored_result(self, celery_id: str) -> Mapping[str, Any] | None:
         """Return what the test put into `results`."""

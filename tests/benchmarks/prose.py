@@ -24,7 +24,11 @@ ends first, and every client comes close to raw."""
 NOOP = """\
 The hardest case for ProcOS: nothing but overhead, and all of it on the engine's own cores. A step goes from the
 engine to the bridge, through RabbitMQ to a worker, its result through RabbitMQ and Redis back to the bridge and to
-the engine. What this buys is in the last table: no result is lost when something dies."""
+the engine. What this buys is in the last table: no result is lost when something dies.
+
+The worker is the one that `celery -A procos.app worker -Q ai` starts, 16 threads; where there is a row for it, one of
+`-Q generic`, 2 processes, stands beside it. More at once let RabbitMQ and the bridge do more in one go, and a thread
+needs no pipe to its process; a process can be limited and killed."""
 
 CPU = """\
 Milliseconds of CPU a task, user and system of all processes of a part, from the first fetch until the end is

@@ -80,8 +80,9 @@ SCENARIOS = (
         plans=_noop(
             {
                 "raw": (2500, 900),
-                "procos": (2000, 250),
-                "procos-events": (2000, 230),
+                "procos": (2500, 330),
+                "procos-events": (2500, 300),
+                "procos-processes": (2000, 250),
                 "js": (2500, 600),
                 "py3": (1500, 400),
             }
@@ -91,7 +92,7 @@ SCENARIOS = (
         name="wait-16",
         title="Steps of 200 ms, 16 at a time, H2 in memory",
         engine=ON_H2,
-        plans=_waiting({"procos-threads": (800, 16, 80)}),
+        plans=_waiting({"procos": (800, 16, 80)}),
         most_rounds=FEW_ROUNDS,
     ),
     Scenario(
@@ -126,13 +127,13 @@ SCENARIOS = (
         name="noop-h2-bulk",
         title="A step that does nothing, H2 in memory, verdicts in bulk",
         engine=ON_H2_BULK,
-        plans=_noop({"raw": (2500, 900), "procos": (2500, 300)}),
+        plans=_noop({"raw": (2500, 900), "procos": (2500, 400)}),
     ),
     Scenario(
         name="noop-pg-stock",
         title="A step that does nothing, PostgreSQL, stock engine",
         engine=ON_POSTGRES,
-        plans=_noop({"raw": (1500, 280), "procos": (1500, 150), "js": (1500, 220), "py3": (1200, 190)}),
+        plans=_noop({"raw": (1500, 280), "procos": (1500, 180), "js": (1500, 220), "py3": (1200, 190)}),
     ),
     Scenario(
         name="noop-pg-bulk",
@@ -144,7 +145,7 @@ SCENARIOS = (
         name="restart",
         title="The engine is stopped while steps of 5 s run, H2 in a file",
         engine=ON_H2_FILE,
-        plans=_noop({"procos-threads": (10, 1), "js": (10, 1), "py3": (10, 1)}),
+        plans=_noop({"procos": (10, 1), "js": (10, 1), "py3": (10, 1)}),
         kind=Kind.RESTART,
     ),
 )

@@ -65,7 +65,7 @@ def _engine_cost(scenario: str) -> Callable[[Results], Spread | None]:
 
 
 def _of_slots(results: Results) -> Spread | None:
-    return Spread.of(100 * one.rate / SLOTS_RATE for one in results.of("wait-16", "procos-threads"))
+    return Spread.of(100 * one.rate / SLOTS_RATE for one in results.of("wait-16", "procos"))
 
 
 def _latency(pick: Callable[[list[float]], float]) -> Callable[[Results], Spread | None]:
@@ -85,7 +85,7 @@ def _burst(results: Results) -> Spread | None:
 
 
 def _lost(results: Results) -> Spread | None:
-    return Spread.of(float(one.lost) for one in results.outages if one.contender == "procos-threads")
+    return Spread.of(float(one.lost) for one in results.outages if one.contender == "procos")
 
 
 TARGETS = (

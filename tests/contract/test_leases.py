@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from procos.domain.external_task import ExternalTaskId
 from procos.ledger_keys import State
 from procos.testing import dispatch_ref
 from tests.contract.ledger_labs import HALF_TIME, LEASE, SHORT_LEASE, publish
@@ -74,6 +75,26 @@ class TestInFlight:
             State.STARTED: [LATER.external_task_id],
             State.RESERVED: [],
         }
+
+    def test_is_read_by_its_ids_and_what_has_no_entry_is_left_out(self, ledger_lab: LedgerLab) -> None:
+        given(ledger_lab)
+        assert ledger_lab.ledger.ids_in_flight("ai") == [ref.external_task_id for ref in (NEXT, LATER, LAST)]
+        ids = [LAST.external_task_id, ExternalTaskId("unknown"), NEXT.external_task_id]
+        assert [entry.ref for entry in ledger_lab.ledger.read_in_flight("ai", ids)] == [LAST, NEXT]
+        assert ledger_lab.ledger.read_in_flight("ai", []) == []
+
+    def test_is_silent_when_it_has_not_shown_itself_for_long_or_is_old(self, ledger_lab: LedgerLab) -> None:
+        def silent(*, silence: int, age: int) -> list[str]:
+            found = ledger_lab.ledger.list_silent("ai", silence=timedelta(seconds=silence), age=timedelta(seconds=age))
+            return [entry.ref.external_task_id for entry in found]
+
+        given(ledger_lab)
+        assert silent(silence=2, age=2) == []
+        ledger_lab.pass_time(3)
+        ledger_lab.start(LATER)
+        assert silent(silence=2, age=60) == [NEXT.external_task_id, LAST.external_task_id]
+        assert silent(silence=60, age=2) == [ref.external_task_id for ref in (NEXT, LATER, LAST)]
+        assert silent(silence=60, age=60) == []
 
 
 class TestAnExtension:

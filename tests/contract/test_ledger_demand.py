@@ -135,30 +135,29 @@ class TestCaps:
 
 
 class TestDemand:
-    def ended(self, lab: LedgerLab) -> int:
-        return lab.ledger.demand("ai").ended
+    def starts(self, lab: LedgerLab, queue: str = "ai") -> int:
+        return lab.ledger.demand(queue).starts
 
     def test_is_nothing_at_first(self, ledger_lab: LedgerLab) -> None:
         assert ledger_lab.ledger.demand("ai") == Demand()
 
-    def test_counts_every_end_of_a_try_once(self, ledger_lab: LedgerLab) -> None:
-        publish(ledger_lab, OLD)
-        for _ in range(2):
-            ledger_lab.ledger.close(OLD, "ai", "completed")
-        assert self.ended(ledger_lab) == 1
-        publish(ledger_lab, A)
-        for _ in range(2):
-            ledger_lab.ledger.claim_report(A, "ai")
-            ledger_lab.ledger.back_off(A, "ai", timedelta(seconds=30), same_try=False)
-        assert self.ended(ledger_lab) == 2
-        assert ledger_lab.ledger.demand("generic").ended == 0
+    def test_counts_every_start_once(self, ledger_lab: LedgerLab) -> None:
+        for ref in (OLD, A):
+            publish(ledger_lab, ref)
+            ledger_lab.start(ref)
+        assert self.starts(ledger_lab) == 2
+        assert ledger_lab.start(A, run="copy")[0] < 0
+        assert self.starts(ledger_lab) == 2
+        assert self.starts(ledger_lab, "generic") == 0
 
-    def test_counts_no_end_of_what_never_ran(self, ledger_lab: LedgerLab) -> None:
-        reserve(ledger_lab, OLD)
-        ledger_lab.ledger.forget(OLD.external_task_id, OLD.token, "ai")
+    def test_counts_no_end_of_what_waited_for_an_outage(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.start(OLD)
         publish(ledger_lab, A)
-        ledger_lab.ledger.cancel(A, "ai")
-        assert self.ended(ledger_lab) == 0
+        ledger_lab.ledger.close(OLD, "ai", "completed")
+        ledger_lab.ledger.claim_report(A, "ai")
+        ledger_lab.ledger.back_off(A, "ai", timedelta(seconds=30), same_try=False)
+        assert self.starts(ledger_lab) == 1
 
     def test_adds_up_the_slots_of_all_workers_of_a_queue(self, ledger_lab: LedgerLab) -> None:
         ledger_lab.show_slots("one", ["ai", "generic"], 16, 60_000)

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bridge.publisher import COMPLETE, FAIL
 from procos.queues import DELIVERY_LIMIT, PARKED, PARKING_MILLISECONDS, Queue, QueueDepth, dead
+from procos.task_messages import COMPLETE, FAIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -74,18 +74,18 @@ def _environment(place: Place, work: Work, queue: Queue, name: str, *, events: b
 
 PROCOS = Contender(
     name="procos",
-    label="ProcOS, a worker of 2 processes",
-    launches=_on(Queue.GENERIC, slots=PROCESSES),
+    label="ProcOS, a worker of 16 threads",
+    launches=_on(Queue.AI, slots=THREADS),
 )
 PROCOS_EVENTS = Contender(
     name="procos-events",
     label="ProcOS, the same with worker events",
-    launches=_on(Queue.GENERIC, slots=PROCESSES, events=True),
+    launches=_on(Queue.AI, slots=THREADS, events=True),
 )
-PROCOS_THREADS = Contender(
-    name="procos-threads",
-    label="ProcOS, a worker of 16 threads",
-    launches=_on(Queue.AI, slots=THREADS),
+PROCOS_PROCESSES = Contender(
+    name="procos-processes",
+    label="ProcOS, a worker of 2 processes",
+    launches=_on(Queue.GENERIC, slots=PROCESSES),
 )
 PROCOS_FLEET = Contender(
     name="procos-fleet",

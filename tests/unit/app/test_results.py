@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import redis
 from celery import states
 from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendGetMetaError
+from celery.utils.objects import Bunch
 
 from procos.app import make_app
 from procos.results import FAILURE_PATIENCE_SECONDS, Results
@@ -57,6 +59,36 @@ def redis_is_away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Away]:
     return begin
 
 
+@pytest.fixture
+def commands(backend: Results, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is sent to a Redis that takes everything and has nothing."""
+    sent: list[tuple[str, str]] = []
+
+    class Pipeline:
+        def setex(self, _key: object, _seconds: int, text: str) -> None:
+            sent.append(("SETEX", text))
+
+        def publish(self, _key: object, text: str) -> None:
+            sent.append(("PUBLISH", text))
+
+        def execute(self) -> None:
+            """Have sent it already."""
+
+    class Client:
+        def set(self, _key: object, text: str, *, ex: int) -> None:
+            assert ex > 0
+            sent.append(("SET", text))
+
+        def get(self, _key: object) -> None:
+            sent.append(("GET", ""))
+
+        def pipeline(self) -> Any:
+            return nullcontext(Pipeline())
+
+    monkeypatch.setattr(backend, "client", Client())
+    return sent
+
+
 class TestResults:
     def test_lets_a_success_go_at_once(self, backend: Results, redis_is_away: Callable[..., Away]) -> None:
         away = redis_is_away()
@@ -73,23 +105,24 @@ class TestResults:
         backend.store_result("id", ValueError("no"), states.FAILURE)
         assert away.calls == FAILURE_PATIENCE_SECONDS + 1
 
-    @pytest.mark.parametrize(("state", "reads"), [(states.SUCCESS, 0), (states.FAILURE, 1)])
-    def test_writes_a_success_without_reading_what_is_there(
-        self, backend: Results, monkeypatch: pytest.MonkeyPatch, state: str, reads: int
+    def test_writes_a_success_that_a_callback_carries_in_one_command(
+        self, backend: Results, commands: list[tuple[str, str]]
     ) -> None:
-        read: list[str] = []
-        written: dict[str, Any] = {}
-
-        def nothing(key: bytes) -> None:
-            read.append(key.decode())
-
-        monkeypatch.setattr(backend, "get", nothing)
-        monkeypatch.setattr(backend, "set", lambda key, value, **_: written.update({str(key): value}))
-        backend.store_result("id", ValueError("no") if reads else "value", state)
-        assert len(read) == reads
-        ((_, text),) = written.items()
+        backend.store_result("id", {"a": 1}, states.SUCCESS, request=Bunch(callbacks=["the bridge's"]))
+        ((verb, text),) = commands
         meta = json.loads(text)
-        assert (meta["task_id"], meta["status"]) == ("id", state)
+        assert (verb, meta["task_id"], meta["status"], meta["result"]) == ("SET", "id", states.SUCCESS, {"a": 1})
+        assert backend.meta_from_decoded(meta)["children"] == []
+
+    @pytest.mark.parametrize(
+        ("state", "callbacks"), [(states.SUCCESS, None), (states.FAILURE, ["the bridge's"])], ids=["awaited", "failed"]
+    )
+    def test_leaves_the_others_to_celery(
+        self, backend: Results, commands: list[tuple[str, str]], state: str, callbacks: list[str] | None
+    ) -> None:
+        result = ValueError("no") if state == states.FAILURE else "value"
+        backend.store_result("id", result, state, request=Bunch(callbacks=callbacks))
+        assert [verb for verb, _ in commands] == ["GET", "SETEX", "PUBLISH"]
 
     def test_says_in_celerys_way_that_nothing_can_be_read(
         self, backend: Results, redis_is_away: Callable[..., Away]

@@ -44,11 +44,11 @@ def row_of(text: str, beginning: str) -> str:
 
 class TestDocument:
     def test_shows_rates_and_the_ratio_with_their_spread(self) -> None:
-        row = row_of("### A step that does nothing, H2", "| ProcOS, a worker of 2")
+        row = row_of("### A step that does nothing, H2", "| ProcOS, a worker of 16")
         assert "438 (375 to 500) | 0.44 (0.38 to 0.50)" in row
 
     def test_shows_the_cpu_of_each_part(self) -> None:
-        row = row_of("## What a step costs", "| ProcOS, a worker of 2")
+        row = row_of("## What a step costs", "| ProcOS, a worker of 16")
         assert row.endswith("| 2.20 | 1.00 | 1.00 | – | 0.50 | 0.20 | 2.70 |")  # noqa: RUF001
 
     def test_charges_a_foreign_client_with_no_broker(self) -> None:

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 class TestDrain:
     def rate(self, *counts: tuple[float, int]) -> float:
         drain = Drain()
-        for moment, ended in counts:
-            drain.note(moment, ended)
+        for moment, starts in counts:
+            drain.note(moment, starts)
         return drain.per_second
 
     def test_is_not_known_from_one_count(self) -> None:
         assert self.rate((0, 1000)) == 0
 
-    def test_is_what_ended_over_the_time_it_took(self) -> None:
+    def test_is_what_was_started_over_the_time_it_took(self) -> None:
         assert self.rate((0, 0), (0.5, 50), (1.0, 100), (2.0, 200)) == 100
 
     def test_rises_with_the_next_count(self) -> None:
         assert self.rate((0, 0), (1, 0), (2, 0), (2.5, 150)) == 300
 
-    def test_stays_while_nothing_is_there_to_end(self) -> None:
+    def test_stays_while_nothing_is_there_to_start(self) -> None:
         """An empty queue between two fetches says nothing of how fast its workers are."""
         assert self.rate((0, 0), (0.5, 100), (1, 100), (1.5, 100), (2, 200), (2.5, 200)) == 200
 
@@ -47,7 +47,7 @@ class TestDrain:
         assert self.rate((0, 5000), (1, 5100), (2, 3)) == 0
         assert self.rate((0, 5000), (1, 5100), (2, 3), (3, 43)) == 40
 
-    def test_of_a_poll_that_waited_for_long_is_what_ended_meanwhile(self) -> None:
+    def test_of_a_poll_that_waited_for_long_is_what_was_started_meanwhile(self) -> None:
         assert self.rate((0, 0), (10, 20)) == 2
 
 
@@ -97,7 +97,7 @@ class TestBudget:
         self, budget: Budget, ledger: FakeLedger, clock: FrozenClock
     ) -> None:
         assert budget.room() == 32
-        ledger.ended["ai"] = 250
+        ledger.starts["ai"] = 250
         clock.advance(seconds=0.5)
         assert budget.room() == 1000
 
@@ -108,7 +108,7 @@ class TestBudget:
             clock.advance(seconds=0.5)
             budget.observe()
             reached.append(budget.limit)
-            ledger.ended["ai"] = ledger.ended.get("ai", 0) + min(5 * budget.limit, 200)
+            ledger.starts["ai"] = ledger.starts.get("ai", 0) + min(5 * budget.limit, 200)
         assert reached[0] == 32
         assert reached[-1] >= 500
 
@@ -121,7 +121,7 @@ class TestBudget:
             clock.advance(seconds=1.9)
             budget.note_fetch(1.9)
             budget.observe()
-            ledger.ended["ai"] = ledger.ended.get("ai", 0) + room
+            ledger.starts["ai"] = ledger.starts.get("ai", 0) + room
             clock.advance(seconds=0.5)
         assert budget.room() == 2000
 

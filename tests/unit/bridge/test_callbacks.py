@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bridge.callbacks
+from bridge.acknowledgements import PATIENCE_SECONDS
 from bridge.callbacks import IDLE_SECONDS, Callbacks
 from bridge.disposals import Decision, Disposal
 from procos.domain.errors import EngineDeniedError, EngineRejectedError, EngineUnreachableError
@@ -96,18 +97,20 @@ class Loop:
         self.completers, self.mover, self.parking = Later(), Later(), FakeParking()
         threads = self.callbacks._completers
         threads._pool = threads._singles = self.completers  # type: ignore[assignment]  # as much of it as is used
+        self.settler = threads._settler._pool = Later()  # type: ignore[assignment]  # the same
         for name, part in {"_mover": self.mover, "_parking": self.parking}.items():
             setattr(self.callbacks, name, part)
 
     def deliver(self, *messages: Any) -> None:
         for message in messages:
-            self.callbacks._submit(message)
+            self.callbacks._receive(message)
 
     def turn(self, seconds: float = 0.0) -> int:
         """Let time pass, then everybody do what there is to do once; returns how many messages were reported."""
         self.time.now += seconds
         self.settle()
         reported = self.completers.work()
+        self.settler.work()
         self.settle()
         self.mover.work()
         self.settle()
@@ -140,10 +143,17 @@ def result(
         engine.add()
         argument: object = ENVELOPE if task == "procos.complete" else "id"
         built = message(task, payload or ([argument], {"dispatch": in_flight().to_json()}, {}))
-        built.acknowledged = False
-        built.ack = lambda: setattr(built, "acknowledged", True)
+        built.acknowledged, built.delivery_info, built.delivery_tag = False, {}, len(delivered) + 1
+
+        def acknowledge(*, multiple: bool = False) -> None:
+            for each in delivered[: built.delivery_tag] if multiple else [built]:
+                each.acknowledged = True
+
+        built.ack = acknowledge
+        delivered.append(built)
         return built
 
+    delivered: list[Any] = []
     return arrive
 
 
@@ -242,6 +252,8 @@ class TestPause:
         engine.is_down, ledger.is_down = True, True
         loop.deliver(message)
         assert loop.turn() == 1
+        assert not message.acknowledged, "those that came before it may still be"
+        loop.turn(PATIENCE_SECONDS)
         assert message.acknowledged
         assert not loop.consumer.consumes
         assert loop.turn() == 0, f"{len(held)} are held, and not one is tried before its time"

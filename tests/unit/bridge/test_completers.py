@@ -25,6 +25,14 @@ ENVELOPE = dict(to_envelope(Completion()).fields)
 LONGEST = 3
 
 
+class Instantly:
+    """A thread that has done what it is handed at once."""
+
+    def submit(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Do it."""
+        work(*arguments)
+
+
 class Lab:
     """Completers whose threads work when the test says so."""
 
@@ -33,6 +41,7 @@ class Lab:
         self._calls: deque[Callable[[], object]] = deque()
         self.completers = Completers(reporter, bulk, ledger, threads=2, hand_back=self._take_back)
         self.completers._pool = self.completers._singles = self  # type: ignore[assignment]  # as much as is used
+        self.completers._settler._pool = Instantly()  # type: ignore[assignment]  # the same
 
     def submit(self, work: Callable[..., object], *arguments: Any) -> None:
         """Keep it for later."""

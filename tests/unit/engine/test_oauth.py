@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
-import requests
 
 from procos.domain.errors import EngineDeniedError, EngineMisconfiguredError, EngineUnreachableError
+from procos.engine.connections import Connections
 from procos.engine.oauth import ClientCredentials
 from procos.engine.transport import Transport
 from procos.settings import EngineSettings
@@ -74,9 +74,13 @@ def settings(token_server: Site, **fields: Any) -> EngineSettings:
     )
 
 
+def connections(token_server: Site) -> Connections:
+    return Connections(token_server.address, timeout=5.0)
+
+
 @pytest.fixture
 def client(token_server: Site, now: Now) -> ClientCredentials:
-    return ClientCredentials(settings(token_server), requests.Session(), now=now)
+    return ClientCredentials(settings(token_server), connections(token_server), now=now)
 
 
 class TestToken:
@@ -87,7 +91,7 @@ class TestToken:
         assert login == "bridge%3A1:s%C3%A9cret"
 
     def test_is_asked_for_with_the_scope_that_is_set(self, token_server: Site, issuer: Issuer) -> None:
-        ClientCredentials(settings(token_server, oauth_scope="engine all"), requests.Session()).token()
+        ClientCredentials(settings(token_server, oauth_scope="engine all"), connections(token_server)).token()
         assert issuer.fields[0]["scope"] == ["engine all"]
 
     def test_is_asked_for_with_fields_where_the_server_wants_them(
@@ -213,7 +217,7 @@ class TestTokenServer:
         with pytest.raises(
             EngineUnreachableError, match=r"http://127.0.0.1:9/token .*refused.*OAUTH_TOKEN_URL"
         ) as said:
-            ClientCredentials(nobody, requests.Session()).token()
+            ClientCredentials(nobody, Connections("http://127.0.0.1:9/token", timeout=5.0)).token()
         assert "hunter2" not in str(said.value)
         assert "procos up" not in str(said.value)
 

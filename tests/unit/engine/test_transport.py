@@ -36,15 +36,17 @@ class TestConnection:
         transport.get("/version")
         assert site.connections == 1
 
-    def test_of_another_thread_is_not_used_again_after_a_call_without_an_answer(self, site: Site) -> None:
+    def test_is_not_used_again_after_another_had_no_answer(self, site: Site) -> None:
         transport = Transport(EngineSettings(url=site.address, timeout=0.1))
-        with ThreadPoolExecutor(1) as other:
-            other.submit(transport.get, "/version").result(5)
-            site.hang = threading.Event()
-            with pytest.raises(EngineUnreachableError):
-                transport.get("/version")
-            site.hang = None
-            other.submit(transport.get, "/version").result(5)
+        together = threading.Barrier(2)
+        site.script = lambda *_: (200, b"%d" % together.wait(5))
+        with ThreadPoolExecutor(2) as both:
+            list(both.map(transport.get, ["/version"] * 2))
+        site.script, site.hang = None, threading.Event()
+        with pytest.raises(EngineUnreachableError):
+            transport.get("/version")
+        site.hang = None
+        transport.get("/version")
         assert site.connections == 3
 
 

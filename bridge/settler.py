@@ -1,0 +1,80 @@
+"""Removes the ledger's entries of steps that have ended, many in one round trip, beside those who report.
+
+The engine has the outcome by then, so nothing waits for this. What cannot be removed, because Redis is away or the
+bridge ends before, the watcher removes when it finds the step gone. An incident is not for here: its step stays, and an
+entry left open would swallow its next try.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from procos import metrics
+from procos.domain.errors import LedgerUnreachableError
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.ledger import Ledger
+    from bridge.ledger_values import Ended
+
+MOST_AT_ONCE = 100
+
+log = get_logger(__name__)
+
+
+def settle(ledger: Ledger, ends: Sequence[Ended]) -> None:
+    """Remove the entries of steps that have ended, and count those that were open.
+
+    Raises:
+        LedgerUnreachableError: Redis does not answer; what was removed is not known.
+    """
+    for end, age in zip(ends, ledger.close_all(ends), strict=True):
+        if age is not None:
+            metrics.settled(end.ref.topic, end.outcome)
+            metrics.ended_after(end.ref.topic, age)
+
+
+class Settler:
+    """A thread that settles what others hand it, in their order."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._ended: deque[Ended] = deque()
+        self._lock, self._is_at_work = threading.Lock(), False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="settler")
+
+    def add(self, end: Ended) -> None:
+        """Have a step settled soon; what is added meanwhile goes with it."""
+        self._ended.append(end)
+        with self._lock:
+            if self._is_at_work:
+                return
+            self._is_at_work = True
+        try:
+            self._pool.submit(self._settle)
+        except RuntimeError:  # it is shut down, and this report was under way
+            self._settle()
+
+    def shut_down(self) -> None:
+        """Settle what there is, and end; each round trip has its limit."""
+        self._pool.shutdown()
+
+    def _settle(self) -> None:
+        while batch := self._next():
+            try:
+                settle(self._ledger, batch)
+            except LedgerUnreachableError as error:
+                log.warning("outcome.not_closed", count=len(batch), reason=str(error))
+            except Exception:  # whatever it is: the thread is there for the next batch too
+                log.exception("settler.failed")
+
+    def _next(self) -> list[Ended]:
+        with self._lock:
+            batch = [self._ended.popleft() for _ in range(min(MOST_AT_ONCE, len(self._ended)))]
+            self._is_at_work = bool(batch)
+        return batch

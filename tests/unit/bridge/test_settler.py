@@ -1,0 +1,77 @@
+"""Entries of steps that ended are removed beside those who report, many at a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bridge.ledger_values import Ended
+from bridge.settler import MOST_AT_ONCE, Settler
+from procos.testing import FakeLedger, dispatch_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+
+class SlowLedger(FakeLedger):
+    """Closes when the test lets it, and notes how many at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on, self.was_asked = threading.Event(), threading.Event()
+        self.batches: list[int] = []
+
+    def close_all(self, ends: Sequence[Ended]) -> list[timedelta | None]:
+        """Wait, and close."""
+        self.batches.append(len(ends))
+        self.was_asked.set()
+        assert self.may_go_on.wait(5)
+        return super().close_all(ends)
+
+
+@pytest.fixture
+def ledger() -> SlowLedger:
+    return SlowLedger()
+
+
+def ended(name: str) -> Ended:
+    return Ended(ref=dispatch_ref(name), queue="ai", outcome="completed")
+
+
+def added(settler: Settler, names: Sequence[Any]) -> None:
+    for name in names:
+        settler.add(ended(f"step-{name}"))
+
+
+class TestSettler:
+    def test_takes_what_has_come_meanwhile_in_one_round_trip(self, ledger: SlowLedger) -> None:
+        settler = Settler(ledger)
+        added(settler, ["first"])
+        assert ledger.was_asked.wait(5)
+        added(settler, range(MOST_AT_ONCE + 1))
+        ledger.may_go_on.set()
+        settler.shut_down()
+        assert ledger.batches == [1, MOST_AT_ONCE, 1]
+        assert len(ledger.closed) == MOST_AT_ONCE + 2
+
+    def test_goes_on_when_redis_is_back(self, ledger: SlowLedger) -> None:
+        settler = Settler(ledger)
+        ledger.may_go_on.set()
+        ledger.is_down = True
+        added(settler, ["lost"])
+        while not ledger.batches:
+            ledger.was_asked.wait(5)
+        ledger.is_down = False
+        added(settler, ["kept"])
+        settler.shut_down()
+        assert "step-kept" in ledger.closed
+
+    def test_settles_a_report_that_was_under_way_when_it_was_shut_down(self, ledger: SlowLedger) -> None:
+        settler = Settler(ledger)
+        ledger.may_go_on.set()
+        settler.shut_down()
+        added(settler, ["late"])
+        assert list(ledger.closed) == ["step-late"]
