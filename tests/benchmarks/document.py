@@ -95,8 +95,9 @@ def _rates(rounds: Sequence[RoundResult]) -> str:
         mine = [one for one in rounds if one.contender == name]
         tasks, count = mine[0].tasks, len(mine)
         ratio = _text(Spread.of(ratios(rounds, name, RAW)), 2)
-        rows.append((_label(name), f"{tasks} × {count}", _text(Spread.of(one.rate for one in mine), 0), ratio))  # noqa: RUF001
-    return _table(("client", "tasks × rounds", "tasks a second", "ratio to raw"), rows)  # noqa: RUF001
+        whole, steady = (_text(Spread.of(rates), 0) for rates in ((r.rate for r in mine), (r.steady for r in mine)))
+        rows.append((_label(name), f"{tasks} × {count}", whole, steady, ratio))  # noqa: RUF001
+    return _table(("client", "tasks × rounds", "tasks a second", "of it steady", "ratio to raw"), rows)  # noqa: RUF001
 
 
 def _cpu(rounds: Sequence[RoundResult]) -> str:

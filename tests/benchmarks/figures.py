@@ -42,9 +42,9 @@ def ratios(rounds: Sequence[RoundResult], contender: str, to: str) -> list[float
 
 
 def rates_beside(mine: Sequence[RoundResult], others: Sequence[RoundResult]) -> Spread | None:
-    """Return how often the median rate of others fits into each of mine; None where one of them has no rounds."""
-    base = Spread.of(one.rate for one in others)
-    return Spread.of(one.rate / base.median for one in mine) if base else None
+    """Return how often the median steady rate of others fits into mine; None where one of them has no rounds."""
+    base = Spread.of(one.steady for one in others)
+    return Spread.of(one.steady / base.median for one in mine) if base else None
 
 
 def milliseconds_a_task(result: RoundResult) -> Mapping[str, float]:

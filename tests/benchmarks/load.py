@@ -85,10 +85,10 @@ class Load:
             return 0
         return int(answer.json()["count"]) if answer.ok else 0
 
-    def last_end(self, key: str) -> float:
-        """Return when the last instance ended."""
+    def end(self, key: str, place: int = 0) -> float:
+        """Return when the instance ended that is at this place from the end, the last at 0."""
         query = {"processDefinitionKey": key, "finished": "true", "sortBy": "endTime", "sortOrder": "desc"}
-        rows = self._history({**query, "maxResults": "1"})
+        rows = self._history({**query, "firstResult": str(place), "maxResults": "1"})
         return moment(rows[0]["endTime"])
 
     def ends(self, key: str) -> dict[str, float]:

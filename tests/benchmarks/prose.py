@@ -41,7 +41,9 @@ CPU itself, so read proportions. A line is a module of ours, and the library it 
 
 WAITING = """\
 What a step usually does: wait for somebody else, here 200 ms. With 16 slots no more than 80 steps a second are
-possible. Clients that work on one task at a time get a few tasks only, so that their round ends."""
+possible. The steady rate is the one between a tenth and nine tenths of the ends: what lasts, without the first fetch
+and the last few that leave slots idle. Clients that work on one task at a time get a few tasks only, so that their
+round ends."""
 
 RESTART = """\
 Ten steps of 5 s each, locks of 30 s. The engine is asked to stop (SIGTERM) 3 s after they began and is started

@@ -127,7 +127,7 @@ def _outage(
         running=at_stop[key] - before[key],
         runs=entrant.begun() - before[key],
         finished=finished,
-        seconds=arena.load.last_end(key) - back if finished >= plan.instances else None,
+        seconds=arena.load.end(key) - back if finished >= plan.instances else None,
     )
 
 

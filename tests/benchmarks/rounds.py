@@ -55,9 +55,12 @@ class RoundResult:
     cpu: Mapping[str, float] = field(default_factory=dict)
     """Seconds of CPU by part, from the beginning until the end was noticed."""
 
+    steady: float = 0.0
+    """Tasks a second between a tenth and nine tenths of the ends: without the beginning, and the last few."""
+
     @property
     def rate(self) -> float:
-        """Tasks a second."""
+        """Tasks a second, from the first fetch to the last end."""
         return self.tasks / self.seconds
 
 
@@ -165,9 +168,16 @@ def _measured(
         contender=name,
         number=number,
         tasks=plan.tasks,
-        seconds=arena.load.last_end(key) - begun,
+        seconds=arena.load.end(key) - begun,
+        steady=_steady(arena, key, plan.tasks),
         cpu={part: after[part] - before[part] for part in after},
     )
+
+
+def _steady(arena: Arena, key: str, tasks: int) -> float:
+    edge = tasks // 10
+    seconds = arena.load.end(key, edge) - arena.load.end(key, tasks - edge)
+    return (tasks - 2 * edge) / seconds if seconds > 0 else 0.0
 
 
 def _cpu(arena: Arena, running: Running) -> dict[str, float]:

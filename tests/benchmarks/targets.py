@@ -65,7 +65,7 @@ def _engine_cost(scenario: str) -> Callable[[Results], Spread | None]:
 
 
 def _of_slots(results: Results) -> Spread | None:
-    return Spread.of(100 * one.rate / SLOTS_RATE for one in results.of("wait-16", "procos"))
+    return Spread.of(100 * one.steady / SLOTS_RATE for one in results.of("wait-16", "procos"))
 
 
 def _latency(pick: Callable[[list[float]], float]) -> Callable[[Results], Spread | None]:

@@ -19,6 +19,7 @@ OURS = RoundResult(
     number=0,
     tasks=3000,
     seconds=6.0,
+    steady=512.0,
     cpu={"engine": 6.6, "bridge": 3.0, "worker": 3.0, "broker": 1.5, "redis": 0.6},
 )
 
@@ -45,7 +46,7 @@ def row_of(text: str, beginning: str) -> str:
 class TestDocument:
     def test_shows_rates_and_the_ratio_with_their_spread(self) -> None:
         row = row_of("### A step that does nothing, H2", "| ProcOS, a worker of 16")
-        assert "438 (375 to 500) | 0.44 (0.38 to 0.50)" in row
+        assert "438 (375 to 500) | 512 | 0.44 (0.38 to 0.50)" in row
 
     def test_shows_the_cpu_of_each_part(self) -> None:
         row = row_of("## What a step costs", "| ProcOS, a worker of 16")

@@ -9,7 +9,7 @@ from tests.benchmarks.rounds import RoundResult
 
 
 def result(contender: str, number: int, seconds: float, **cpu: float) -> RoundResult:
-    return RoundResult(contender=contender, number=number, tasks=1000, seconds=seconds, cpu=cpu)
+    return RoundResult(contender=contender, number=number, tasks=1000, seconds=seconds, steady=1000 / seconds, cpu=cpu)
 
 
 class TestSpread:
