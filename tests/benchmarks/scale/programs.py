@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from tests.chaos.services import AnyPorts
 
-TOPIC, QUEUE = "bench", "generic"
+TOPIC, QUEUE = "bench", "ai"
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.2
-PROCESSES = 2
+THREADS = 16
 HERE = ROOT / "tests" / "benchmarks" / "scale"
 MODEL = HERE / "bench.bpmn"
 AT_ONCE = 1_000
@@ -80,8 +80,8 @@ def bridge(services: Mapping[str, str], name: str, port: int, **settings: str) -
 
 def worker(services: Mapping[str, str]) -> Launch:
     """Return what launches a worker for it."""
-    command = ("-m", "celery", "-A", "procos.app", "worker", "-Q", QUEUE, "-c", str(PROCESSES))
-    environment = {**_common(services), "PROCOS_WORKER_EVENTS": "false", "REMAP_SIGTERM": "SIGQUIT"}
+    command = ("-m", "celery", "-A", "procos.app", "worker", "-Q", QUEUE, "-c", str(THREADS))
+    environment = {**_common(services), "PROCOS_WORKER_EVENTS": "false"}
     return Launch(part="worker", arguments=(sys.executable, *command), environment=environment)
 
 
