@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt unit contract e2e bench bench-scale chaos-short chaos reliability requirements prerequisites clean
+.PHONY: help demo test check fmt unit contract e2e bench bench-scale performance chaos-short chaos reliability requirements prerequisites clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,13 +38,22 @@ contract: .venv/.complete ## the same cases against fakes and against real parts
 e2e: .venv/.complete ## the whole path, real parts
 	pytest tests/worker tests/e2e
 
-bench: .venv/.complete ## ProcOS beside its peers, in 25 minutes; writes docs/performance.md (QUICK=1: does it run here?)
+bench: .venv/.complete ## ProcOS beside its peers, in 25 minutes (QUICK=1: does it run here?)
 	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
-	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick,--document docs/performance.md) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 bench-scale: .venv/.complete ## ten thousand in flight, a hundred thousand waiting, two bridges beside one; in 12 minutes
 	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
 	@$(BIN)/python -m tests.benchmarks.scale $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+MEASURED := docs/measurements
+
+performance: .venv/.complete ## make bench three times and bench-scale, two hours, and docs/performance.md from what they found
+	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
+	@mkdir -p $(MEASURED)
+	@for run in 1 2 3; do $(BIN)/python -m tests.benchmarks --json $(MEASURED)/bench-$$run.json || true; done
+	@$(BIN)/python -m tests.benchmarks.scale --json $(MEASURED)/scale.json || true
+	@$(BIN)/python -m tests.benchmarks.document $(MEASURED)/bench-[123].json --scale $(MEASURED)/scale.json
 
 chaos-short: .venv/.complete ## every fault under load, in minutes; SEED=n replays, ONLY="case …" picks
 	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
@@ -55,14 +64,13 @@ chaos: .venv/.complete ## the whole of it, in 25 minutes: also links, clocks, re
 	@$(BIN)/python -m tests.chaos --lane full $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 SEEDS ?= 1 2 3
-RUNS := .procos/chaos
 
 reliability: .venv/.complete ## make chaos for each of SEEDS, over an hour, and docs/reliability.md from what came of it
 	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
-	@mkdir -p $(RUNS)
-	@for seed in $(SEEDS); do rm -f $(RUNS)/$$seed.json; \
-	    $(BIN)/python -m tests.chaos --lane full --seed $$seed --json $(RUNS)/$$seed.json || true; done
-	@$(BIN)/python -m tests.chaos.document $(SEEDS:%=$(RUNS)/%.json)
+	@mkdir -p $(MEASURED) && rm -f $(MEASURED)/chaos-*.json
+	@for seed in $(SEEDS); do \
+	    $(BIN)/python -m tests.chaos --lane full --seed $$seed --json $(MEASURED)/chaos-$$seed.json || true; done
+	@$(BIN)/python -m tests.chaos.document $(SEEDS:%=$(MEASURED)/chaos-%.json)
 
 prerequisites: ## install what the system lacks: a JDK, Maven, RabbitMQ, Redis
 	@deploy/dev/prerequisites.sh

@@ -21,7 +21,6 @@ from rich.console import Console
 
 from tests.benchmarks import report, versions
 from tests.benchmarks.contenders.tools import MissingError, Tools, cache_folder
-from tests.benchmarks.document import document
 from tests.benchmarks.progress import Progress, estimated
 from tests.benchmarks.results import Results
 from tests.benchmarks.run import Run
@@ -65,8 +64,6 @@ def main() -> int:
         if options.json:
             results.write(options.json)
     report.show(console, results)
-    if options.document:
-        _write(options.document, results)
     return 1 if results.failures else 0
 
 
@@ -89,14 +86,6 @@ def _measure(options: argparse.Namespace, scenarios: Sequence[Scenario], results
         run.prepare(scenarios)
         running.enter_context(services.running())
         run.measure(scenarios)
-
-
-def _write(file: Path, results: Results) -> None:
-    if results.is_quick:
-        console.print(f"{file} stays as it is: a quick run shows that the benchmark works, not how fast anything is")
-        return
-    file.write_text(document(results), "utf-8")
-    console.print(f"wrote {file}")
 
 
 def _empty(options: argparse.Namespace) -> Results:
@@ -125,7 +114,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=int, metavar="TASKS", help=f"per engine (default {WARM_UP})")
     parser.add_argument("--quick", action="store_true", help="a little of everything, in minutes: no figures to keep")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
-    parser.add_argument("--document", type=Path, metavar="FILE", help="write the page made of it")
     parser.add_argument("--engine-jar", type=Path, metavar="FILE", help="a ready-made engine instead of ours")
     return parser.parse_args()
 

@@ -1,12 +1,13 @@
-"""Writes docs/performance.md from what a run found; no figure in it is written by hand.
+"""`make performance`: writes docs/performance.md from what runs have found; no figure in it is written by hand.
 
-    python -m tests.benchmarks.document results.json docs/performance.md
-
-The words between the tables are in `prose`.
+What is in short comes from every run, all else from the first. The words between the tables are in `prose`.
+Exit 0: written. 1: the file of a quick run, whose figures are not to be kept. 2: wrong usage.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
 import sys
 from pathlib import Path
@@ -18,26 +19,29 @@ from tests.benchmarks.figures import Spread, milliseconds_a_task, ours_a_task, p
 from tests.benchmarks.results import Results, read
 from tests.benchmarks.scenarios import BY_NAME, SCENARIOS, Kind
 from tests.benchmarks.targets import TARGETS, Target
+from tests.local_stack import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.benchmarks.rounds import RoundResult
 
+PAGE = ROOT / "docs" / "performance.md"
 RAW = "raw"
 PARTS = ("engine", "database", "bridge", "worker", "client", "broker", "redis")
 NOTHING = "–"  # noqa: RUF001  # what tables show where there is nothing
 YES, NO = "yes", "**no**"
 
 
-def document(results: Results) -> str:
-    """Return the whole text."""
+def document(runs: Sequence[Results], scale: Sequence[Mapping[str, object]] = ()) -> str:
+    """Return the whole text; `scale` are the rows of `make bench-scale`."""
+    results = runs[0]
     drains = [scenario for scenario in SCENARIOS if scenario.kind is Kind.DRAIN and results.rounds.get(scenario.name)]
     noops = [scenario for scenario in drains if scenario.name.startswith("noop")]
     waits = [scenario for scenario in drains if scenario not in noops]
     sections = [
-        prose.opening(results),
-        _targets(results),
+        prose.opening(runs),
+        _targets(runs),
         prose.RATIO,
         "## A step that does nothing",
         prose.NOOP,
@@ -54,6 +58,7 @@ def document(results: Results) -> str:
         "## The engine restarted under work",
         prose.RESTART,
         _outages(results),
+        *_scale(scale),
         *_absent(results),
         prose.method(results),
         "## Machine and versions",
@@ -62,17 +67,18 @@ def document(results: Results) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _targets(results: Results) -> str:
-    rows = [
-        (
+def _targets(runs: Sequence[Results]) -> str:
+    rows = []
+    for target in TARGETS:
+        bounds, figures = (target.floor, target.aim), [target.figure(run) for run in runs]
+        rows.append((
             target.text,
-            _with_unit(target, target.figure(results)),
-            *(_bound(target, bound) for bound in (target.floor, target.aim)),
-            *(_met(target.reaches(target.figure(results), bound)) for bound in (target.floor, target.aim)),
-        )
-        for target in TARGETS
-    ]
-    return _table(("measure", "measured", "floor", "aim", "floor held", "aim reached"), rows)
+            *(_with_unit(target, figure) for figure in figures),
+            *(_bound(target, bound) for bound in bounds),
+            *(_met([target.reaches(figure, bound) for figure in figures]) for bound in bounds),
+        ))  # fmt: skip
+    measured = ["measured"] if len(runs) == 1 else [f"run {number}" for number in range(1, len(runs) + 1)]
+    return _table(("measure", *measured, "floor", "aim", "floor held", "aim reached"), rows)
 
 
 def _with_unit(target: Target, figure: Spread | None) -> str:
@@ -85,8 +91,12 @@ def _bound(target: Target, bound: float | None) -> str:
     return f"{'≥' if target.larger_is_better else '≤'} {bound:g} {target.unit}".strip()
 
 
-def _met(met: bool | None) -> str:  # noqa: FBT001  # one value, three meanings
-    return NOTHING if met is None else YES if met else NO
+def _met(met: Sequence[bool | None]) -> str:
+    """Write whether a bound was reached in every run, in none, or in how many."""
+    reached = sum(each is True for each in met)
+    if None in met:
+        return NOTHING
+    return YES if reached == len(met) else f"**in {reached} of {len(met)}**" if reached else NO
 
 
 def _rates(rounds: Sequence[RoundResult]) -> str:
@@ -149,6 +159,23 @@ def _outages(results: Results) -> str:
     return _table(head, rows) if rows else prose.NOT_MEASURED
 
 
+def _scale(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    if not rows:
+        return []
+    written = [
+        (
+            str(row["name"]),
+            f"{row['value']:,.4g} {row['unit']}".strip(),
+            *(str(row[bound] or NOTHING) for bound in ("floor", "aim")),
+            NOTHING if row["met"] is None else YES if row["met"] else NO,
+            str(row["note"]),
+        )
+        for row in rows
+    ]
+    head = ("measure", "measured", "floor", "aim", "floor held", "note")
+    return ["## Thousands in flight, a hundred thousand waiting, two bridges", prose.SCALE, _table(head, written)]
+
+
 def _absent(results: Results) -> list[str]:
     lines = [f"- {_label(name)}: {reason}" for name, reason in results.missing.items()]
     lines += [f"- {failure}" for failure in results.failures]
@@ -185,16 +212,24 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> int:
-    """Write the document anew from a file of results; returns the exit code."""
-    if len(sys.argv) != 3:  # the program and its two arguments
-        sys.stderr.write("usage: python -m tests.benchmarks.document RESULTS.json DOCUMENT.md\n")
-        return 2
-    results = read(Path(sys.argv[1]))
-    if results.is_quick:
-        sys.stderr.write("a quick run shows that the benchmark works; its figures are not to be kept\n")
+    """Write the page; returns the exit code."""
+    options = _options()
+    runs = [read(file) for file in options.bench]
+    if any(run.is_quick for run in runs):
+        sys.stderr.write("document: a quick run shows that the benchmark works; its figures are not to be kept\n")
         return 1
-    Path(sys.argv[2]).write_text(document(results), "utf-8")
+    scale = json.loads(options.scale.read_text("utf-8"))["rows"] if options.scale else ()
+    options.output.write_text(document(runs, scale), "utf-8")
+    sys.stderr.write(f"{options.output} written from {len(runs)} runs\n")
     return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.document", description=__doc__)
+    parser.add_argument("bench", nargs="+", type=Path, help="what `python -m tests.benchmarks --json` has written")
+    parser.add_argument("--scale", type=Path, help="what `python -m tests.benchmarks.scale --json` has written")
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page (default: docs/performance.md)")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from tests.benchmarks.document import document
 from tests.benchmarks.restart import Outage
 from tests.benchmarks.results import Results, read
 from tests.benchmarks.rounds import RoundResult
+from tests.benchmarks.scale.rows import Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def results() -> Results:
 
 
 def row_of(text: str, beginning: str) -> str:
-    return next(line for line in document(results()).split(text)[1].splitlines() if line.startswith(beginning))
+    return next(line for line in document([results()]).split(text)[1].splitlines() if line.startswith(beginning))
 
 
 class TestDocument:
@@ -64,15 +65,32 @@ class TestDocument:
         row = row_of("## In short", "| no-op, PostgreSQL, ratio to raw")
         assert row.endswith("| not measured | ≥ 0.52 | ≥ 0.65 | **no** | **no** |")
 
+    def test_shows_every_run_in_short_and_in_how_many_a_bound_was_reached(self) -> None:
+        slow = replace(results(), rounds={"noop-h2-stock": [RAW, replace(OURS, seconds=9.0)]})
+        text = document([results(), slow, results()])
+        row = next(line for line in text.splitlines() if line.startswith("| no-op, H2, ratio to raw"))
+        assert row.endswith("| 0.33 | 0.44 (0.38 to 0.50) | ≥ 0.3 | ≥ 0.42 | yes | **in 2 of 3** |")
+        assert "the first of 3" in text
+
+    def test_shows_what_was_measured_at_scale(self) -> None:
+        rows = [
+            Row(name="bridge", value=210.0, unit="MB", floor=300.0, note="10,000 in flight").document(),
+            Row(name="two ÷ one", value=1.5, unit="times", floor=1.7, is_more_better=True).document(),
+        ]
+        text = document([results()], rows)
+        assert "| bridge | 210 MB | ≤ 300 | – | yes | 10,000 in flight |" in text  # noqa: RUF001
+        assert "| two ÷ one | 1.5 times | ≥ 1.7 | – | **no** |  |" in text  # noqa: RUF001
+        assert "hundred thousand that wait" not in document([results()])
+
     def test_shows_what_an_outage_cost(self) -> None:
         row = row_of("## The engine restarted", "| camunda-external-task-client-js")
         assert row.endswith("| 10 | 20 for 10 | 10 | 14.2 s |")
 
     def test_names_a_peer_that_could_not_be_had(self) -> None:
-        assert "4 processes: pip failed: no network" in document(results())
+        assert "4 processes: pip failed: no network" in document([results()])
 
     def test_names_date_machine_and_versions(self) -> None:
-        text = document(results())
+        text = document([results()])
         assert "made on 2026-11-23 and took 21 minutes, on 2 cores" in " ".join(text.split())
         assert "| RabbitMQ | 3.10.8 |" in text
 
