@@ -50,7 +50,7 @@ MEASURED := docs/measurements
 
 performance: .venv/.complete ## make bench three times and bench-scale, two hours, and docs/performance.md from what they found
 	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
-	@mkdir -p $(MEASURED)
+	@mkdir -p $(MEASURED) && rm -f $(MEASURED)/bench-*.json $(MEASURED)/scale.json
 	@for run in 1 2 3; do $(BIN)/python -m tests.benchmarks --json $(MEASURED)/bench-$$run.json || true; done
 	@$(BIN)/python -m tests.benchmarks.scale --json $(MEASURED)/scale.json || true
 	@$(BIN)/python -m tests.benchmarks.document $(MEASURED)/bench-[123].json --scale $(MEASURED)/scale.json

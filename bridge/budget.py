@@ -4,7 +4,8 @@ A queue gets twice the slots of its live workers, or what they start in two seco
 slot waits for a fetch, and no more, because what is fetched has left the engine's order of priority and can be seen in
 Cockpit as locked only. Everything that is fetched and not reported counts, over all replicas; so results that wait in
 the outbox, while the engine is away, end the fetching by themselves. Starts are counted, not ends: those of an outage,
-which waited in the outbox, come all at once and say nothing of what workers want.
+which waited in the outbox, come all at once and say nothing of what workers want. As many starts as there are slots are
+left out of each count, since they may have filled what was idle, and say nothing of how fast it is done.
 
 What workers start is limited by what was fetched before. So the rate is the highest of the last seconds, and the time
 that fetches take is added: else a slow engine would make the budget smaller, and that the rate, down to the least.
@@ -44,11 +45,13 @@ class Drain:
     def __init__(self, window: float = WINDOW_SECONDS) -> None:
         self._window = window
         self._counts: deque[tuple[float, int]] = deque()
+        self._slots = 0
 
-    def note(self, moment: float, starts: int) -> None:
+    def note(self, moment: float, starts: int, slots: int = 0) -> None:
         """Take the count of a moment; one below the last was begun anew, after a flush."""
         if self._counts and starts < self._counts[-1][1]:
             self._counts.clear()
+        self._slots = slots
         self._counts.append((moment, starts))
         # The youngest count that is a window old stays: the first rate is taken from there.
         while len(self._counts) > 1 and self._counts[1][0] <= moment - self._window:
@@ -56,8 +59,8 @@ class Drain:
 
     @property
     def per_second(self) -> float:
-        """The highest rate between two counts."""
-        return max((_rate(*counts) for counts in pairwise(self._counts)), default=0.0)
+        """The highest rate between two counts, without the starts that only filled slots which were idle."""
+        return max((_rate(*counts, self._slots) for counts in pairwise(self._counts)), default=0.0)
 
 
 def limit_of(*, capacity: int, least: int, slots: int, per_second: float, fetch_seconds: float = 0.0) -> int:
@@ -103,7 +106,7 @@ class Budget:
                 return
             demand = self._ledger.demand(self.queue)
             self._observed_at = now
-            self._drain.note(now, demand.starts)
+            self._drain.note(now, demand.starts, demand.slots)
             per_second = self._drain.per_second
             self.limit = limit_of(
                 capacity=self._capacity,
@@ -121,6 +124,6 @@ def observe_all(budgets: Iterable[Budget]) -> None:
         budget.observe()
 
 
-def _rate(earlier: tuple[float, int], later: tuple[float, int]) -> float:
-    seconds = later[0] - earlier[0]
-    return (later[1] - earlier[1]) / seconds if seconds > 0 else 0.0
+def _rate(earlier: tuple[float, int], later: tuple[float, int], slots: int) -> float:
+    seconds, starts = later[0] - earlier[0], later[1] - earlier[1]
+    return max(0, starts - slots) / seconds if seconds > 0 else 0.0

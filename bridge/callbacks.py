@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 
-from bridge.acknowledgements import Acknowledgements
+from bridge.acknowledgements import PATIENCE_SECONDS, Acknowledgements
 from bridge.completers import MOST_LISTS, Completers, Handled, ListDone
 from bridge.disposals import Disposal
 from bridge.link import open_link
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 EACH, EACH_LIST = 8, 100
 """Messages on their way to the bridge for each completer, and for each list of up to 50."""
+ENOUGH = 4
+"""One part in so many of the messages on their way wakes the loop when it is done; less waits for its next turn."""
 PROBE_SECONDS = 1.0
 IDLE_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
@@ -73,6 +75,8 @@ class Callbacks:
         self._parking = Parking(broker, self._queues)
         self._returned: SimpleQueue[Handled | ListDone | _Moved] = SimpleQueue()
         self._wakeup = Wakeup()
+        self._is_quiet = True
+        """Whether nothing came back in the last turn, so that the next may be far away."""
         self._generation = 0
         self._begin_generation()
 
@@ -141,12 +145,13 @@ class Callbacks:
             moments.append(self._paused_until)
         left = min(moments, default=float("inf")) - time.monotonic()
         unsent = self._acknowledgements.left()
-        return min(max(left, 0.0), IDLE_SECONDS if unsent is None else unsent)
+        longest = IDLE_SECONDS if self._is_quiet else PATIENCE_SECONDS
+        return min(max(left, 0.0), longest if unsent is None else unsent)
 
     def _drain(self, connection: kombu.Connection, consumer: kombu.Consumer, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while self._is_busy() and (left := deadline - time.monotonic()) > 0:
-            self._wakeup.wait(connection, left)
+            self._wakeup.wait(connection, min(left, self._patience()))
             self._settle(consumer)
         log.info("callbacks.drained", left=self._reporting + self._moving + len(self._held) + len(self._to_move))
 
@@ -168,19 +173,25 @@ class Callbacks:
         self._completers.take(self._generation, message)
 
     def _hand_back(self, returned: Sequence[Handled | ListDone]) -> None:
-        """Take messages back, on a completer's thread."""
+        """Take messages back, on a completer's thread; what is only to be acknowledged may wait while others come."""
         for each in returned:
             self._returned.put(each)
-        self._wakeup.set()
+        is_enough = self._returned.qsize() >= self._each // ENOUGH
+        if self._is_quiet or is_enough or not all(_may_wait(each) for each in returned):
+            self._wakeup.set()
 
     def _settle(self, consumer: kombu.Consumer) -> None:
         """Dispose of what the other threads handed back, and do what has fallen due."""
+        self._is_quiet = True  # before the queue is looked at, so that what comes after that look wakes us
+        taken = 0
         while True:
             try:
                 returned = self._returned.get_nowait()
             except Empty:
                 break
+            taken += 1
             self._take_back(returned, consumer)
+        self._is_quiet = not taken
         self._acknowledgements.send()
         self._move_what_is_due()
         self._probe_if_due(consumer)
@@ -267,3 +278,8 @@ class Callbacks:
         succeeded = move(handled.message, handled.decision.reason)
         self._returned.put(_Moved(handled=handled, succeeded=succeeded))
         self._wakeup.set()
+
+
+def _may_wait(returned: Handled | ListDone | _Moved) -> bool:
+    """Whether nothing follows from it but an acknowledgement."""
+    return isinstance(returned, Handled) and returned.decision.disposal is Disposal.ACKNOWLEDGE

@@ -95,7 +95,7 @@ class Completers:
                 return
 
     def shut_down(self) -> None:
-        """Let nothing more begin; what is under way is not waited for."""
+        """Let nothing more begin, and settle what has ended; reports under way are not waited for."""
         for pool in (self._pool, self._singles):
             pool.shutdown(wait=False, cancel_futures=True)
         self._settler.shut_down()

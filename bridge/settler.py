@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bridge.ledger_values import Ended
 
 MOST_AT_ONCE = 100
+GATHERING_SECONDS = 0.02
+"""How long the first waits for others: a round trip for each costs as much CPU as the rest of its way."""
 
 log = get_logger(__name__)
 
@@ -46,6 +48,7 @@ class Settler:
         self._ledger = ledger
         self._ended: deque[Ended] = deque()
         self._lock, self._is_at_work = threading.Lock(), False
+        self._is_ending = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="settler")
 
     def add(self, end: Ended) -> None:
@@ -61,15 +64,19 @@ class Settler:
             self._settle()
 
     def shut_down(self) -> None:
-        """Settle what there is, and end; each round trip has its limit."""
+        """Settle what there is, and end; where Redis does not answer, after one try."""
+        self._is_ending.set()
         self._pool.shutdown()
 
     def _settle(self) -> None:
+        self._is_ending.wait(GATHERING_SECONDS)
         while batch := self._next():
             try:
                 settle(self._ledger, batch)
             except LedgerUnreachableError as error:
                 log.warning("outcome.not_closed", count=len(batch), reason=str(error))
+                if self._is_ending.is_set():  # each try takes its time, and the watcher of another bridge does it too
+                    self._ended.clear()
             except Exception:  # whatever it is: the thread is there for the next batch too
                 log.exception("settler.failed")
 

@@ -1,14 +1,18 @@
 """Finds steps that ended without us: deleted, modified, or left by a boundary event; and tells whoever works for them.
 
 What is started is asked for every turn, the rest less often. A step counts as gone when the engine has answered so
-twice, a turn apart: one that is just being reported is gone too, and its entry a moment later. The mark in Redis is
-what workers go by; Celery's revoke only spares a worker the start.
+twice, a turn apart: one that is just being reported is gone too, and its entry a moment later. What history knows as
+completed was reported by a bridge that could not settle it any more, and is settled now. The mark in Redis is what
+workers go by; Celery's revoke only spares a worker the start.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bridge.ledger_values import Ended
+from bridge.reporter import Verdict
+from bridge.settler import settle
 from procos import metrics
 from procos.domain.errors import EngineBusyError, EngineError, TaskGoneError
 from procos.ledger_keys import State
@@ -64,7 +68,10 @@ class Watcher:
         if not any(watched.values()):
             return
         gone = [entry for entry in self._missing(watched) if self._is_gone(entry)]
-        self._cancel([entry for entry in gone if entry.ref.external_task_id in self._suspects])
+        for_good = [entry for entry in gone if entry.ref.external_task_id in self._suspects]
+        completed = [entry for entry in for_good if self._has_completed(entry)]
+        settle(self._ledger, [Ended(ref=e.ref, queue=e.queue, outcome=Verdict.COMPLETED.value) for e in completed])
+        self._cancel([entry for entry in for_good if entry not in completed])
         self._suspects = {entry.ref.external_task_id: entry.queue for entry in gone}
 
     def _watched(self, queue: str, state: State | None) -> list[ExternalTaskId]:
@@ -96,6 +103,10 @@ class Watcher:
         except EngineError:  # refused, so it is there
             return False
         return False
+
+    def _has_completed(self, entry: InFlight) -> bool:
+        self._beat()
+        return self._engine.has_completed(entry.ref.external_task_id)
 
     def _cancel(self, entries: Sequence[InFlight]) -> None:
         for entry in entries:

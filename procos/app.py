@@ -51,7 +51,8 @@ class App(Celery):
         celery_id = options.get("task_id") or uuid()
         parents = {key: options.get(key) for key in ("root_id", "parent_id")}
         callback = written(name, celery_id, args=args, kwargs=kwargs, headers=parents)
-        with self.producer_or_acquire() as producer:
+        # Celery may hold one already: a second for the same thread would starve the pool.
+        with self.producer_or_acquire(options.get("producer")) as producer:
             self.amqp.send_task_message(
                 producer, name, callback, exchange=options["exchange"], routing_key=options["routing_key"]
             )

@@ -238,7 +238,7 @@ local published_at = found[6] or found[7]
 if published_at and tonumber(published_at) > tonumber(redis.call('HGET', KEYS[5], found[5]) or 0) then
   redis.call('HSET', KEYS[5], found[5], published_at)
 end
-redis.call('HINCRBY', KEYS[6], found[5], 1)
+if found[5] then redis.call('HINCRBY', KEYS[6], found[5], 1) end
 return {redis.call('HINCRBY', KEYS[1], 'starts', 1)}
 """
 )

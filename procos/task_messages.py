@@ -34,7 +34,10 @@ def written(
 
     Returns what `celery.app.amqp.AMQP.send_task_message` takes.
     """
-    always = {"lang": "py", "task": name, "id": celery_id, "root_id": celery_id, "parent_id": None, "group": None}
+    always = {
+        "lang": "py", "task": name, "id": celery_id, "root_id": celery_id, "parent_id": None, "group": None,
+        "eta": None,  # Celery's sender looks for it when somebody listens to its signal `task_sent`
+    }  # fmt: skip
     embedded = {"callbacks": list(callbacks), "errbacks": list(errbacks), "chain": None, "chord": None}
     return task_message(
         headers={**always, **headers},

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import LedgerUnreachableError
+from procos.ledger_keys import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 QUICK, STEADY = 0.1, 0.5
 """Seconds between looks: quick for the first second, since most steps are short, then sparing the engine."""
+LAST_LOOKS = 10
+"""How often one looks again at an instance that has ended, until the bridge has written down the end of every step."""
+IN_FLIGHT = {State.RESERVED.value, State.PUBLISHED.value, State.STARTED.value, State.REPORTING.value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,11 @@ class Snapshot:
     incidents: Sequence[Incident]
     elapsed: float
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no step of it is in flight any more, as far as the ledger tells."""
+        return not any(view.step and view.step.state in IN_FLIGHT for view in self.steps)
+
 
 class InstanceWatch:
     """Looks at one instance again and again."""
@@ -52,11 +61,13 @@ class InstanceWatch:
 
     def snapshots(self, *, timeout: float) -> Iterator[Snapshot]:
         """Yield what there is to see until the instance ends, waits for a person, or the time is up."""
-        begun = time.monotonic()
+        begun, last_looks = time.monotonic(), LAST_LOOKS
         while True:
             snapshot = self._snapshot(time.monotonic() - begun)
             yield snapshot
-            if snapshot.instance.has_ended or snapshot.incidents or snapshot.elapsed > timeout:
+            last_looks -= snapshot.instance.has_ended
+            is_over = snapshot.instance.has_ended and (snapshot.is_settled or not last_looks)
+            if is_over or snapshot.incidents or snapshot.elapsed > timeout:
                 return
             self._wait(QUICK if snapshot.elapsed < 1 else STEADY)
 

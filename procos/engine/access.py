@@ -6,12 +6,12 @@ not there, is refused before the first call.
 
 from __future__ import annotations
 
-import base64
 import ssl
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from procos.domain.errors import SettingsError
-from procos.engine.connections import Connections
+from procos.engine.connections import Connections, basic
 from procos.engine.oauth import ClientCredentials
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class Access:
         if settings.token:
             return Fixed(BEARER + settings.token.get_secret_value())
         if settings.user and settings.password:
-            return Fixed(_basic(settings.user, settings.password.get_secret_value()))
+            return Fixed(basic(settings.user, settings.password.get_secret_value()))
         return None
 
     def _connections(self, address: str) -> Connections:
         """Return connections with the certificates, which serve the token server too."""
-        is_secured = address.startswith("https:")
+        is_secured = urlsplit(address).scheme == "https"
         return Connections(address, timeout=self._settings.timeout, tls=self._context() if is_secured else None)
 
     def _context(self) -> ssl.SSLContext:
@@ -112,11 +112,6 @@ class Access:
             if chosen.client_cert:
                 self._tls.load_cert_chain(chosen.client_cert, chosen.client_key, password="")
         return self._tls
-
-
-def _basic(user: str, password: str) -> str:
-    """Write user and password; in UTF-8, since that is what the engine decodes."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def is_let_in(settings: EngineSettings) -> bool:
@@ -143,8 +138,6 @@ def _half_given(settings: EngineSettings) -> Iterator[str]:
         missing = [name for name, value in together.items() if not value]
         if given and missing:
             yield f"{' and '.join(missing)}: not set, though {' and '.join(given)} {_are(given)}"
-    if settings.token and not settings.token.get_secret_value().isprintable():
-        yield "PROCOS_ENGINE_TOKEN: expected one line of text, found a line break or another control character"
     if settings.client_key and not settings.client_cert:
         yield "PROCOS_ENGINE_CLIENT_CERT: not set, though PROCOS_ENGINE_CLIENT_KEY is"
 

@@ -7,6 +7,7 @@ and each would take its own time to be found out. So the next call opens another
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-MOST_KEPT = 64
-"""Connections that are kept while nobody uses them; more threads than that do not call at once."""
+MOST_KEPT = 128
+"""Connections that are kept while nobody uses them: more than a bridge has threads that call."""
+OK, REDIRECTED = 200, 300
 AGENT = f"procos/{__version__}"
 NOT_JSON = object()
 
@@ -56,6 +58,16 @@ class Connections:
     def _fresh(self) -> urllib3.HTTPConnectionPool:
         secured = {"ssl_context": self._tls} if self._tls else {}
         return urllib3.connection_from_url(self._address, maxsize=MOST_KEPT, **secured)
+
+
+def basic(user: str, password: str) -> str:
+    """Write user and password for the header Authorization; in UTF-8, since that is what engines decode."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def is_success(status: int) -> bool:
+    """Whether a status says that the server did what it was asked; a redirect leads to where nobody knows us."""
+    return OK <= status < REDIRECTED
 
 
 def json_in(answer: urllib3.BaseHTTPResponse) -> object:

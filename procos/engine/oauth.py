@@ -6,7 +6,6 @@ waits for the token server, and none fails because it is down.
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from procos.domain.errors import (
     EngineUnreachableError,
     ProcosError,
 )
-from procos.engine.connections import json_in
+from procos.engine.connections import basic, is_success, json_in
 from procos.engine.reasons import why_unanswered
 from procos.logs import get_logger
 
@@ -40,7 +39,7 @@ PAUSE = 1.0
 """Seconds between two tries at a token server that failed; every thread would wait for it otherwise."""
 NEW = 5.0
 """Seconds in which another token would be refused like this one: the engine does not trust the token server."""
-OK, REDIRECTED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 300, 400, 401, 403, 429, 500
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 400, 401, 403, 429, 500
 LONGEST_REASON = 200
 CURE = "PROCOS_ENGINE_OAUTH_TOKEN_URL says where it is."
 
@@ -136,7 +135,7 @@ class ClientCredentials:
         if answer.status in {BAD_REQUEST, UNAUTHORIZED} and _error_of(answer) in {"", "invalid_client"}:
             self._in_body = not self._in_body
             other = self._post()
-            if _is_success(other):
+            if is_success(other.status):
                 return other
             self._in_body = not self._in_body
         return answer
@@ -147,8 +146,7 @@ class ClientCredentials:
         if self._in_body:
             fields |= {"client_id": self._id, "client_secret": self._secret}
         else:
-            login = f"{quote_plus(self._id)}:{quote_plus(self._secret)}"
-            headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+            headers["Authorization"] = basic(quote_plus(self._id), quote_plus(self._secret))
         try:
             return self._connections.call("POST", self._target, body=urlencode(fields).encode(), headers=headers)
         except urllib3.exceptions.HTTPError as error:
@@ -168,7 +166,7 @@ class ClientCredentials:
         body = _object_of(answer)
         token = body.get("access_token")
         if (
-            not _is_success(answer)
+            not is_success(status)
             or not isinstance(token, str)
             or not (token.isascii() and token.isprintable() and token)
         ):
@@ -183,10 +181,6 @@ class ClientCredentials:
 
     def _unreachable(self, what: str) -> EngineUnreachableError:
         return EngineUnreachableError(self._shown, f"the token server {what}", cure=CURE)
-
-
-def _is_success(answer: urllib3.BaseHTTPResponse) -> bool:
-    return OK <= answer.status < REDIRECTED
 
 
 def _object_of(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:

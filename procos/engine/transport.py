@@ -14,7 +14,7 @@ import urllib3
 
 from procos.domain.errors import EngineError, EngineMisconfiguredError, EngineUnreachableError
 from procos.engine.access import Access
-from procos.engine.connections import NOT_JSON, json_in
+from procos.engine.connections import NOT_JSON, is_success, json_in
 from procos.engine.faults import Answer, fault
 from procos.engine.reasons import why_unanswered
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from procos.settings import EngineSettings
 
-OK, NO_CONTENT, REDIRECTED, UNAUTHORIZED = 200, 204, 300, 401
+NO_CONTENT, UNAUTHORIZED = 204, 401
 JSON = "application/json"
 NOTHING = object()
 FORM_WAIT_SECONDS = 30.0
@@ -127,11 +127,6 @@ class Transport:
         if body is NOT_JSON:
             raise _not_the_engine(self.address, f"{answer.status} with something that is not JSON")
         return body
-
-
-def is_success(status: int) -> bool:
-    """Whether a status says that the engine did what it was asked; a redirect leads to where nobody knows us."""
-    return OK <= status < REDIRECTED
 
 
 def _with(headers: Mapping[str, str], shown: str | None) -> Mapping[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from procos.app import AI_SLOTS, consumed_queues, make_app
 from procos.queues import SHELF, Queue, dead, topology
 from procos.routes import by_queue, routes
 from procos.settings import load_settings
+from procos.task_messages import COMPLETE, FAIL
 
 
 class TestConsumedQueues:
@@ -74,3 +77,38 @@ class TestTopology:
 
     def test_holds_every_queue_a_route_names(self) -> None:
         assert {route.queue for route in routes().values()} == set(by_queue())
+
+
+class TestCallback:
+    @pytest.fixture
+    def app(self) -> Any:
+        return make_app(load_settings({}, dotenv=None))
+
+    @pytest.fixture
+    def sent(self, app: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """What is handed to Celery's sender: the producer, the message, and where it goes."""
+        calls: list[Any] = []
+        monkeypatch.setattr(app.amqp, "send_task_message", lambda *call, **where: calls.append((*call, where)))
+        return calls
+
+    def test_goes_over_the_producer_that_its_thread_holds(
+        self, app: Any, sent: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse() -> None:
+            raise AssertionError("a second producer for one thread starves the pool")
+
+        monkeypatch.setattr(type(app), "producer_pool", property(lambda _: refuse()))
+        held = object()
+        where = {"exchange": "procos", "routing_key": "callbacks"}
+        assert app.send_task(FAIL, ["id"], {"dispatch": {}}, producer=held, ignore_result=True, **where) is None
+        ((producer, name, message, to),) = sent
+        assert (producer, name, to) == (held, FAIL, where)
+        assert message.body[:2] == (["id"], {"dispatch": {}})
+
+    def test_knows_the_task_it_belongs_to(self, app: Any, sent: list[Any]) -> None:
+        app.send_task(
+            COMPLETE, ({"a": 1},), {}, producer=object(), parent_id="p", root_id="r", exchange="", routing_key=""
+        )
+        headers = sent[0][2].headers
+        assert (headers["task"], headers["parent_id"], headers["root_id"]) == (COMPLETE, "p", "r")
+        assert headers["id"] == sent[0][2].properties["correlation_id"] != "p"

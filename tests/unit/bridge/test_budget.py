@@ -47,6 +47,12 @@ class TestDrain:
         assert self.rate((0, 5000), (1, 5100), (2, 3)) == 0
         assert self.rate((0, 5000), (1, 5100), (2, 3), (3, 43)) == 40
 
+    def test_leaves_out_what_may_have_filled_idle_slots(self) -> None:
+        drain = Drain()
+        for moment, starts in ((0, 0), (0.5, 160), (1.0, 160), (1.5, 420)):
+            drain.note(moment, starts, slots=160)
+        assert drain.per_second == 200
+
     def test_of_a_poll_that_waited_for_long_is_what_was_started_meanwhile(self) -> None:
         assert self.rate((0, 0), (10, 20)) == 2
 

@@ -286,6 +286,51 @@ class TestPause:
         assert loop.patience() == IDLE_SECONDS
 
 
+class TestHandBack:
+    @pytest.fixture
+    def woken(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many were handed back at each time the loop was woken."""
+        calls: list[int] = []
+        callbacks = loop.callbacks
+        monkeypatch.setattr(callbacks._wakeup, "set", lambda: calls.append(callbacks._returned.qsize()))
+        return calls
+
+    def test_wakes_a_loop_that_may_sleep_for_long(
+        self, loop: Loop, result: Callable[..., Any], woken: list[int]
+    ) -> None:
+        loop.deliver(result())
+        loop.settle()
+        loop.completers.work()
+        assert woken == [1]
+
+    def test_waits_for_the_next_turn_while_others_come_until_they_are_many(
+        self, loop: Loop, result: Callable[..., Any], woken: list[int]
+    ) -> None:
+        loop.deliver(result())
+        loop.settle()
+        loop.completers.work()
+        loop.settle()
+        assert loop.patience() == PATIENCE_SECONDS
+        woken.clear()
+        loop.deliver(*(result() for _ in range(3)))
+        loop.callbacks._completers.send_off()
+        loop.completers.work()
+        assert woken == [2, 3], "a completer has eight on their way, and a quarter of them is enough"
+
+    def test_wakes_for_what_is_not_only_to_be_acknowledged(
+        self, loop: Loop, result: Callable[..., Any], woken: list[int]
+    ) -> None:
+        loop.deliver(result())
+        loop.settle()
+        loop.completers.work()
+        loop.settle()
+        woken.clear()
+        loop.deliver(result(payload="garbage"))
+        loop.callbacks._completers.send_off()
+        loop.completers.work()
+        assert woken == [1]
+
+
 class TestMove:
     def test_is_tried_again_when_the_broker_did_not_take_it(self, loop: Loop, result: Callable[..., Any]) -> None:
         message = result(payload="garbage")
@@ -293,6 +338,7 @@ class TestMove:
         loop.deliver(message)
         loop.turn()
         assert not message.acknowledged
+        loop.settle()
         assert loop.patience() == 1.0
         loop.parking.refuses = False
         loop.turn(1.0)

@@ -23,12 +23,19 @@ class SlowLedger(FakeLedger):
         super().__init__()
         self.may_go_on, self.was_asked = threading.Event(), threading.Event()
         self.batches: list[int] = []
+        self._outages: int | None = None
+
+    def come_back_after(self, batches: int) -> None:
+        """Be away for so many batches, the one under way included."""
+        self._outages = batches
 
     def close_all(self, ends: Sequence[Ended]) -> list[timedelta | None]:
         """Wait, and close."""
         self.batches.append(len(ends))
         self.was_asked.set()
         assert self.may_go_on.wait(5)
+        if self._outages is not None and len(self.batches) > self._outages:
+            self.is_down = False
         return super().close_all(ends)
 
 
@@ -59,15 +66,31 @@ class TestSettler:
 
     def test_goes_on_when_redis_is_back(self, ledger: SlowLedger) -> None:
         settler = Settler(ledger)
-        ledger.may_go_on.set()
         ledger.is_down = True
         added(settler, ["lost"])
-        while not ledger.batches:
-            ledger.was_asked.wait(5)
-        ledger.is_down = False
+        assert ledger.was_asked.wait(5)
         added(settler, ["kept"])
+        ledger.come_back_after(1)
+        ledger.was_asked.clear()
+        ledger.may_go_on.set()
+        assert ledger.was_asked.wait(5)
         settler.shut_down()
-        assert "step-kept" in ledger.closed
+        assert list(ledger.closed) == ["step-kept"]
+
+    def test_tries_a_redis_that_is_away_no_longer_once_it_is_to_end(self, ledger: SlowLedger) -> None:
+        settler = Settler(ledger)
+        ledger.is_down = True
+        added(settler, ["first"])
+        assert ledger.was_asked.wait(5)
+        added(settler, range(3 * MOST_AT_ONCE))
+        ending = threading.Thread(target=settler.shut_down)
+        ending.start()
+        while not settler._is_ending.is_set():
+            ending.join(0.01)
+        ledger.may_go_on.set()
+        ending.join(5)
+        assert not ending.is_alive()
+        assert ledger.batches == [1]
 
     def test_settles_a_report_that_was_under_way_when_it_was_shut_down(self, ledger: SlowLedger) -> None:
         settler = Settler(ledger)

@@ -66,6 +66,16 @@ class TestWatcher:
         assert (ledger.in_flight("ai"), revoker.revoked) == (0, [ref.celery_id])
         assert ledger.mark_alive(ref, "ai@host")
 
+    def test_settles_a_completed_step_that_a_bridge_had_no_time_to_settle(
+        self, watcher: Watcher, engine: FakeEngine, ledger: FakeLedger, started: Callable[..., DispatchRef]
+    ) -> None:
+        ref = started()
+        engine.complete(ref.external_task_id, ref.holder, {})
+        watcher.turn()
+        watcher.turn()
+        assert (ledger.closed[ref.external_task_id], ledger.cancelled) == ("completed", {})
+        assert ledger.in_flight("ai") == 0
+
     def test_leaves_a_step_alone_that_was_being_reported(
         self, watcher: Watcher, engine: FakeEngine, ledger: FakeLedger, started: Callable[..., DispatchRef]
     ) -> None:
