@@ -96,14 +96,20 @@ def _state_of(folder: StackFolder, process: subprocess.Popen[bytes] | None) -> S
 
 
 def _await_end(folder: StackFolder, limit: timedelta, observer: Observer) -> bool:
+    """Wait until the supervisor has let go of the folder, and its process is gone."""
     deadline = time.monotonic() + limit.total_seconds()
-    while is_running := folder.is_running():
+    while is_running := folder.is_running() or _lives(folder):
         if time.monotonic() > deadline:
             break
         _show(folder, observer)
         Event().wait(TICK)
     _show(folder, observer)
     return not is_running
+
+
+def _lives(folder: StackFolder) -> bool:
+    state = folder.state()
+    return state is not None and lives(state.pid, state.created)
 
 
 def _show(folder: StackFolder, observer: Observer) -> None:
