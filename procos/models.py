@@ -1,26 +1,27 @@
-"""Process models on disk: where they are, and what is wrong with them before the engine is asked.
+"""Process models on disk: where they are, and what keeps one from being deployed.
 
-One folder per process holds `model.bpmn`; a path may also name a single file. Only what the engine would not say, or
-not say well, is checked here: that the file is BPMN, executable, and that every external task has a topic we serve and
-retries we can read.
+One folder per process holds `model.bpmn`; a path may also name a single file. `procos.model_checks` knows what is
+looked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from procos.domain.errors import ModelError, UsageError
-from procos.domain.retry import RETRY_CONFIG, policy_from_model
+from procos.model_checks import CAMUNDA, executable, external_tasks, notes_on
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
-CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
+    from procos.domain.external_task import Topic
+    from procos.model_checks import Note
+    from procos.routes import Route
+
 LARGEST_MODEL = 10 * 1024 * 1024
 
 
@@ -32,6 +33,8 @@ class Model:
     content: bytes
     keys: tuple[str, ...]
     topics: tuple[str, ...]
+    remarks: tuple[Note, ...] = ()
+    """What does not keep it from being deployed, and its author may want to know."""
 
     @property
     def name(self) -> str:
@@ -56,25 +59,26 @@ def find_models(paths: Iterable[Path]) -> Sequence[Path]:
     return found
 
 
-def read_model(path: Path, *, known_topics: Collection[str]) -> Model:
+def read_model(path: Path, *, routes: Mapping[Topic, Route]) -> Model:
     """Read and check one model.
 
     Raises:
-        ModelError: it cannot be deployed as it is; names line and element.
+        ModelError: it cannot be deployed as it is; names every fault with its line and element.
     """
     content = _content(path)
     root = _parsed(path, content)
-    if root.tag != f"{BPMN}definitions":
-        raise ModelError(str(path), f"not a BPMN model: the root is <{_short(root)}>", line=_line(root))
-    executable = [process for process in root.iter(f"{BPMN}process") if process.get("isExecutable") == "true"]
-    if not executable:
-        raise ModelError(str(path), 'no process is executable; set isExecutable="true"', line=_line(root))
-    tasks = [task for process in executable for task in _external_tasks(process)]
-    topics = [_topic(path, task, known_topics) for task in tasks]
-    for task in tasks:
-        _check_retries(path, task)
-    keys = tuple(process.get("id") or "" for process in executable)
-    return Model(path=path, content=content, keys=keys, topics=tuple(dict.fromkeys(topics)))
+    notes = list(notes_on(root, routes))
+    if faults := [note for note in notes if note.is_fault]:
+        raise ModelError.of(str(path), [(note.text, note.line, note.element) for note in faults])
+    processes = list(executable(root))
+    topics = [task.get(f"{CAMUNDA}topic") or "" for process in processes for task in external_tasks(process)]
+    return Model(
+        path=path,
+        content=content,
+        keys=tuple(process.get("id") or "" for process in processes),
+        topics=tuple(dict.fromkeys(topics)),
+        remarks=tuple(notes),
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -93,37 +97,3 @@ def _parsed(path: Path, content: bytes) -> etree._Element:
         return etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
         raise ModelError(str(path), f"not well-formed XML: {error.msg}", line=error.lineno) from error
-
-
-def _external_tasks(process: etree._Element) -> Iterable[etree._Element]:
-    return [element for element in process.iter() if element.get(f"{CAMUNDA}type") == "external"]
-
-
-def _topic(path: Path, task: etree._Element, known: Collection[str]) -> str:
-    topic: str | None = task.get(f"{CAMUNDA}topic")
-    if not topic:
-        raise ModelError(str(path), "an external task without a topic", line=_line(task), element=task.get("id"))
-    if topic not in known and "${" not in topic:
-        served = ", ".join(sorted(known))
-        raise ModelError(
-            str(path), f"no route serves topic {topic!r}; known: {served}", line=_line(task), element=task.get("id")
-        )
-    return topic
-
-
-def _check_retries(path: Path, task: etree._Element) -> None:
-    for found in task.iter(f"{CAMUNDA}property"):
-        if found.get("name") == RETRY_CONFIG:
-            try:
-                policy_from_model(found.get("value") or "")
-            except ValueError as error:
-                text = f"{RETRY_CONFIG} {error}"
-                raise ModelError(str(path), text, line=_line(found), element=task.get("id")) from error
-
-
-def _line(element: etree._Element) -> int | None:
-    return cast("int | None", element.sourceline)
-
-
-def _short(element: etree._Element) -> str:
-    return str(etree.QName(element).localname)

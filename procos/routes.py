@@ -54,6 +54,8 @@ class Route:
     limits: tuple[Limit, ...] = ()
     """Caps shared with other topics, for what they have in common: an API, a licence, a database."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    errors: tuple[str, ...] = ()
+    """The BPMN errors the task may raise, INVALID_INPUT apart; `procos deploy` says which a model leaves uncaught."""
     source: str = "procos"
 
 
@@ -69,6 +71,7 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.AI,
             module="tasks.ai.ai_query",
             variables=AI_QUERY_VARIABLES,
+            errors=("CONTENT_FILTERED", "CONTEXT_TOO_LONG", "REFUSED"),
         ),
         Topic("provider_selection"): Route(
             task_name="procos.provider_selection",
@@ -80,6 +83,7 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             task_name="procos.input_validation",
             queue=Queue.GENERIC,
             module="tasks.generic.input_validation",
+            errors=("VALIDATION_FAILED",),
         ),
         Topic("response_formatting"): Route(
             task_name="procos.response_formatting",

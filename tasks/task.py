@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from billiard import current_process
@@ -41,6 +41,7 @@ from procos.domain.outcome import (
 )
 from procos.logs import get_logger
 from procos.routes import Route, routes
+from tasks import functions
 from tasks.context import TaskContext
 from tasks.ending import end_when_only_waiting
 from tasks.heartbeat import heartbeat
@@ -71,8 +72,8 @@ def process_task(*, topic: str) -> Callable[[Function], Function]:
     """
 
     def register(function: Function) -> Function:
-        model = _input_model(function)
         route = routes()[Topic(topic)]
+        model = functions.added(Topic(topic), function)
         takes_context = len(inspect.signature(function).parameters) > 1
 
         def run(task: Any, /, **kwargs: object) -> Envelope:
@@ -244,7 +245,12 @@ def _validated(model: type[BaseModel], variables: Mapping[str, object]) -> BaseM
     Raises:
         BusinessError: a variable is missing or wrong; the model may catch INVALID_INPUT.
     """
-    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    optional = {
+        name
+        for own, field in model.model_fields.items()
+        for name in (own, field.alias, field.validation_alias)
+        if not field.is_required()
+    }
     given = {name: value for name, value in variables.items() if value is not None or name not in optional}
     try:
         return model.model_validate(given)
@@ -269,14 +275,6 @@ def _as_variables(returned: object) -> Mapping[str, object]:
         case Mapping():
             return dict(returned)
     raise PermanentError(f"the task returned a {type(returned).__name__}, expected a model or a mapping", code="RESULT")
-
-
-def _input_model(function: Callable[..., Any]) -> type[BaseModel]:
-    parameters = list(inspect.signature(function).parameters)
-    annotation = get_type_hints(function).get(parameters[0]) if parameters else None
-    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        raise TypeError(f"{function.__name__}: the first parameter must be annotated with a pydantic model")
-    return annotation
 
 
 def _traceback(error: BaseException) -> str:

@@ -157,10 +157,9 @@ def _redis(chosen: Settings) -> Iterator[Finding]:
 
 
 def _models(chosen: Settings) -> Iterator[Finding]:
-    known = [str(topic) for topic in routes()]
     for path in find_models([chosen.process_directory]):
         try:
-            model = read_model(path, known_topics=known)
+            model = read_model(path, routes=routes())
         except ProcosError as error:
             yield Finding(check="models", health=Health.BAD, text=str(error), cure="mend the model, or add a route")
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,10 @@ import click
 
 from procos.environment_names import alias_conflicts
 from procos.kernel.state import stack_environment
+from procos.kernel.surroundings import settings_here
 from procos.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from procos.settings import Settings
 
 
@@ -26,15 +24,7 @@ def settings() -> Settings:
     """
     for warning in alias_conflicts():
         click.secho(f"warning: {warning}", fg="yellow", err=True)
-    return load_settings(environment())
-
-
-def environment() -> Mapping[str, str]:
-    """Return the environment for a command or a child of ours: what the user set wins over the running stack's."""
-    given = os.environ  # noqa: TID251  # the command line is where the environment comes in
-    own = load_settings(given)
-    stack = stack_environment(own.state_directory)
-    return {**{name: value for name, value in stack.items() if not own.is_set(name)}, **given}
+    return settings_here()
 
 
 @click.command()

@@ -14,8 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from procos.cli.environment import settings
-from procos.engine.incidents import Incidents
-from procos.engine.transport import Transport
+from procos.client import Client
 
 if TYPE_CHECKING:
     from procos.engine.incidents import OpenIncident
@@ -30,8 +29,7 @@ COMMANDS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 @click.option("--json", "as_json", is_flag=True, help="Print the incidents as JSON.")
 def incidents(*, key: str | None, as_json: bool) -> None:
     """List every open incident: where it is, since when, and what happened."""
-    everything = Incidents(Transport(settings().engine)).open()
-    found = [incident for incident in everything if key is None or key in incident.processes]
+    found = Client(settings()).incidents(key)
     if as_json:
         click.echo(json.dumps([_document(incident) for incident in found], indent=2, ensure_ascii=False))
         return

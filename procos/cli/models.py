@@ -30,8 +30,10 @@ def deploy(paths: tuple[Path, ...], *, as_json: bool) -> None:
     Every model is checked before the first is deployed.
     """
     chosen = settings()
-    topics = [str(topic) for topic in routes()]
-    models = [read_model(path, known_topics=topics) for path in find_models(paths or [chosen.process_directory])]
+    models = [read_model(path, routes=routes()) for path in find_models(paths or [chosen.process_directory])]
+    for model in models:
+        for remark in model.remarks:
+            click.secho(f"{model.path}:{remark.line}: {remark}", fg="yellow", err=True)
     processes = Processes(Transport(chosen.engine))
     outcomes = [(model, _deployed(processes, model)) for model in models]
     if as_json:
@@ -53,4 +55,5 @@ def _as_json(model: Model, versions: Sequence[Definition]) -> dict[str, object]:
         "processes": list(model.keys),
         "changed": bool(versions),
         "versions": {version.key: version.version for version in versions},
+        "remarks": [{"line": note.line, "element": note.element, "text": note.text} for note in model.remarks],
     }

@@ -25,7 +25,7 @@ def bridge(*, drain: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(arguments: tuple[str, ...]) -> None:
     """Run a Celery worker in the foreground; takes the options of `celery worker`."""
-    from procos.cli.environment import environment
+    from procos.kernel.surroundings import environment
 
     command = [sys.executable, "-m", "celery", "-A", "procos.app", "worker", *arguments]
     os.execve(sys.executable, command, dict(environment()))  # noqa: S606  # no shell, our own interpreter
@@ -34,9 +34,10 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.command()
 def flower() -> None:
     """Run Flower in the foreground, behind a login and read-only."""
-    from procos.cli.environment import environment, settings
+    from procos.cli.environment import settings
     from procos.kernel.parts.flower import COMMAND, PASSWORD, flower_environment
     from procos.kernel.state import StackFolder
+    from procos.kernel.surroundings import environment
 
     chosen = settings()
     folder = StackFolder(chosen.state_directory)

@@ -66,8 +66,19 @@ class ModelError(ProcosError):
 
     def __init__(self, source: str, reason: str, *, line: int | None = None, element: str | None = None) -> None:
         self.source, self.reason, self.line, self.element = source, reason, line, element
+        self.further: tuple[ModelError, ...] = ()
         place = f"{source}:{line}" if line else source
         super().__init__(f"{place}: {reason}" + (f" (element {element})" if element else ""))
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(str, self.further)])
+
+    @classmethod
+    def of(cls, source: str, faults: Sequence[tuple[str, int | None, str | None]]) -> ModelError:
+        """Make one error of several faults, each its reason, line and element; the first gives it its fields."""
+        first, *others = (cls(source, reason, line=line, element=element) for reason, line, element in faults)
+        first.further = tuple(others)
+        return first
 
 
 class UsageError(ProcosError):

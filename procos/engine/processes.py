@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from procos.domain.errors import EngineRejectedError, ModelError, UsageError, VariableError
+from procos.domain.errors import EngineError, EngineRejectedError, ModelError, UsageError, VariableError
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId
 from procos.domain.variables import from_engine, parse_date
 from procos.engine.paths import path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 NOT_FOUND = 404
 HISTORY_COUNT = "/history/process-instance/count"
 DEPLOYMENT_SOURCE = "procos"
+KEY = re.compile(r"[\w][\w.-]*")
+"""The id of a process, which XML lets be little else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,8 @@ class Processes:
         Raises:
             UsageError: no process of this key is deployed, or a variable cannot be carried.
         """
+        if not KEY.fullmatch(key):
+            raise UsageError(f"{key!r} cannot be the key of a process")
         try:
             body = {"variables": variables_to_json(variables, json_type=json_type), "businessKey": business_key}
             answer = self._transport.post(path("process-definition", "key", key, "start"), body)
@@ -128,6 +133,21 @@ class Processes:
             known = ", ".join(definition.key for definition in self.definitions()) or "none; run `procos deploy`"
             raise UsageError(f"no process {key!r} is deployed; deployed: {known}") from refusal
         return ProcessInstanceId(answer["id"])
+
+    def cancel(self, instance_id: ProcessInstanceId) -> bool:
+        """Delete a running instance with what it has called; False when there is none.
+
+        Raises:
+            EngineConflictError: it was just going on; cancel it again.
+        """
+        try:
+            self._transport.delete(path("process-instance", instance_id))
+        except EngineError as refusal:
+            # Asked by its id the engine answers like this for what is gone; a wrong address answers otherwise.
+            if (refusal.status, refusal.kind) != (NOT_FOUND, "InvalidRequestException"):
+                raise
+            return False
+        return True
 
     def instance(self, instance_id: ProcessInstanceId) -> Instance:
         """Read an instance from history."""

@@ -15,7 +15,8 @@ from lxml import etree
 from procos.domain.external_task import Topic
 from procos.domain.retry import RETRY_CONFIG
 from procos.engine.catches import CatchingModel
-from procos.models import CAMUNDA, read_model
+from procos.model_checks import CAMUNDA, external_tasks
+from procos.models import read_model
 from procos.routes import routes
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def model_steps(path: Path | str) -> Mapping[str, ModelStep]:
         ModelError: `procos deploy` would refuse the model: a topic without a route, retries nobody can read, …
     """
     path = Path(path)
-    content = read_model(path, known_topics=[str(topic) for topic in routes()]).content
+    content = read_model(path, routes=routes()).content
     catching = CatchingModel(content.decode())
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    tasks = [e for e in etree.fromstring(content, parser).iter() if e.get(f"{CAMUNDA}type") == "external"]
+    tasks = external_tasks(etree.fromstring(content, parser))
     steps = [
         ModelStep(
             activity_id=task.get("id") or "",

@@ -26,5 +26,9 @@ class TestWheel:
         expected = {file.relative_to(ROOT).as_posix() for file in (ROOT / package).rglob("*.py")}
         assert expected - names == set()
 
+    def test_holds_what_modules_read(self, names: set[str]) -> None:
+        folder = ROOT / "procos" / "starting_points"
+        assert {file.relative_to(ROOT).as_posix() for file in folder.rglob("*.txt")} - names == set()
+
     def test_holds_nothing_else(self, names: set[str]) -> None:
         assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == set(PACKAGES)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from procos.cli import retry as retry_module
 from procos.cli.incidents import incidents, one_line
 from procos.cli.retry import retry
+from procos.client import retries
 from procos.domain.errors import TaskGoneError, UsageError
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from procos.engine.incidents import EXTERNAL_TASK, JOB, Incidents, OpenIncident
@@ -63,7 +63,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
     monkeypatch.setattr(Incidents, "open", lambda _: engine.open())
     monkeypatch.setattr(Incidents, "retry", lambda _, about, retries: engine.retry(about, retries))
-    monkeypatch.setattr(retry_module, "_why_nothing", lambda _transport, wanted: f"nobody knows {wanted}")
+    monkeypatch.setattr(retries, "_why_nothing", lambda _transport, wanted: f"nobody knows {wanted}")
     return engine
 
 

@@ -33,6 +33,32 @@ class StepView:
     activity: Activity
     step: Step | None
 
+    @property
+    def id(self) -> str:
+        """The external task's id; a step that is passed again has another."""
+        return str(self.activity.external_task_id)
+
+    @property
+    def status(self) -> str:
+        """Where it is: waiting, queued, started, …; at its end completed, bpmn_error, cancelled or ended."""
+        if self.activity.ended is not None:
+            known = self.step.state if self.step and self.step.state not in IN_FLIGHT else "ended"
+            return "cancelled" if self.activity.is_cancelled else known
+        if self.step is None:
+            return "waiting"
+        return self.step.state if self.step.worker else "queued"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, from when the instance arrived to its end; None while it is open."""
+        ended = self.activity.ended
+        return None if ended is None else (ended - self.activity.started).total_seconds()
+
+    @property
+    def news(self) -> tuple[object, ...]:
+        """What has to differ for it to be shown once more."""
+        return self.status, self.step and self.step.worker, self.activity.ended
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:

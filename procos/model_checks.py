@@ -1,0 +1,138 @@
+"""What is wrong, or worth a word, in a process model before the engine is asked: each with its line and element.
+
+A fault keeps the model from being deployed: the engine would not say it, or not say it well. A remark does not: the
+model runs, and something in it ends otherwise than its author may think.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from lxml import etree
+
+from procos.domain.retry import RETRY_CONFIG, policy_from_model
+from procos.engine.catches import CatchingModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from procos.domain.external_task import Topic
+    from procos.routes import Route
+
+BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
+CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
+DAYS = re.compile(r"\d+|P\d+D")
+"""How long history is kept, as the engine reads it. Source: Camunda 7.24 manual, "History Time To Live"."""
+
+
+EXPRESSION = re.compile(r"[$#]\{")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One fault or remark."""
+
+    text: str
+    line: int | None = None
+    element: str | None = None
+    is_fault: bool = True
+
+    def __str__(self) -> str:
+        return self.text + (f" (element {self.element})" if self.element else "")
+
+
+def notes_on(root: etree._Element, routes: Mapping[Topic, Route]) -> Iterator[Note]:
+    """Look through a whole model, faults and remarks in the order of the file's parts."""
+    if root.tag != f"{BPMN}definitions":
+        yield Note(text=f"not a BPMN model: the root is <{_short(root)}>", line=line_of(root))
+        return
+    processes = list(executable(root))
+    if not processes:
+        yield Note(text='no process is executable; set isExecutable="true"', line=line_of(root))
+    for process in processes:
+        yield from _on_history(process)
+        for task in external_tasks(process):
+            yield from _on_topic(task, routes)
+            yield from _on_retries(task)
+    yield from _on_errors(root)
+    yield from _on_uncaught(root, processes, routes)
+
+
+def executable(root: etree._Element) -> Iterable[etree._Element]:
+    """List the processes an engine would run."""
+    return [process for process in root.iter(f"{BPMN}process") if process.get("isExecutable") == "true"]
+
+
+def external_tasks(process: etree._Element) -> Iterable[etree._Element]:
+    """List what becomes external tasks: service tasks, and events and other tasks that are implemented so."""
+    return [element for element in process.iter() if element.get(f"{CAMUNDA}type") == "external"]
+
+
+def line_of(element: etree._Element) -> int | None:
+    """Return the line an element begins on."""
+    return cast("int | None", element.sourceline)
+
+
+def _on_history(process: etree._Element) -> Iterator[Note]:
+    kept = process.get(f"{CAMUNDA}historyTimeToLive")
+    if not kept:
+        text = "no camunda:historyTimeToLive: how long its history is kept is left to the engine, and some refuse it so"
+        yield _note(process, text, is_fault=False)
+    elif not DAYS.fullmatch(kept):
+        yield _note(process, f"camunda:historyTimeToLive is {kept!r}, expected days, such as P30D")
+
+
+def _on_topic(task: etree._Element, routes: Mapping[Topic, Route]) -> Iterator[Note]:
+    topic = task.get(f"{CAMUNDA}topic")
+    if not topic:
+        yield _note(task, "an external task without a topic")
+    elif topic not in routes and not EXPRESSION.search(topic):
+        yield _note(task, f"no route serves topic {topic!r}; known: {', '.join(sorted(routes))}")
+
+
+def _on_retries(task: etree._Element) -> Iterator[Note]:
+    for found in task.iter(f"{CAMUNDA}property"):
+        if found.get("name") == RETRY_CONFIG:
+            try:
+                policy_from_model(found.get("value") or "")
+            except ValueError as error:
+                yield Note(text=f"{RETRY_CONFIG} {error}", line=line_of(found), element=task.get("id"))
+
+
+def _on_errors(root: etree._Element) -> Iterator[Note]:
+    """Find end events that throw an error without a code; to an event that catches, no code means any."""
+    codes = {error.get("id"): error.get("errorCode") for error in root.iter(f"{BPMN}error")}
+    for end in root.iter(f"{BPMN}endEvent"):
+        for definition in end.iter(f"{BPMN}errorEventDefinition"):
+            reference = definition.get("errorRef")
+            if reference in codes and not codes[reference]:
+                yield _note(end, f"it throws the error {reference!r}, which has no errorCode")
+
+
+def _on_uncaught(
+    root: etree._Element, processes: Iterable[etree._Element], routes: Mapping[Topic, Route]
+) -> Iterator[Note]:
+    catching = CatchingModel(etree.tostring(root, encoding="unicode"))
+    for process in processes:
+        for task in external_tasks(process):
+            route = routes.get(cast("Topic", task.get(f"{CAMUNDA}topic") or ""))
+            for code in route.errors if route else ():
+                if not catching.catches(_step_of(task).get("id") or "", code):
+                    text = f"nothing here catches {code}, which topic {task.get(f'{CAMUNDA}topic')!r} may raise"
+                    yield _note(task, f"{text}: an incident, unless a process that calls this one does", is_fault=False)
+
+
+def _note(element: etree._Element, text: str, *, is_fault: bool = True) -> Note:
+    return Note(text=text, line=line_of(element), element=_step_of(element).get("id"), is_fault=is_fault)
+
+
+def _step_of(element: etree._Element) -> etree._Element:
+    """Return the event that a definition belongs to, which is what throws and what people know."""
+    event = element.getparent()
+    return event if event is not None and element.tag.endswith("EventDefinition") else element
+
+
+def _short(element: etree._Element) -> str:
+    return str(etree.QName(element).localname)

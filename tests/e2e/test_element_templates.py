@@ -1,0 +1,50 @@
+"""The element templates are what Camunda Modeler takes, and those of today's tasks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.availability import require
+
+ROOT = Path(__file__).parents[2]
+CHECKER = ROOT / "deploy" / "dev" / "element-templates"
+TEMPLATES = ROOT / ".camunda" / "element-templates" / "procos.json"
+
+
+@pytest.fixture(scope="module")
+def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require(None if shutil.which("npm") else "npm is missing: apt-get install npm")
+    folder = tmp_path_factory.mktemp("element-templates") / "checker"
+    shutil.copytree(CHECKER, folder, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
+    return folder
+
+
+def check(checker: Path, templates: Path) -> subprocess.CompletedProcess[str]:
+    command = ["node", "check.mjs", str(templates)]
+    return subprocess.run(command, cwd=checker, capture_output=True, text=True, timeout=60, check=False)
+
+
+class TestElementTemplates:
+    def test_are_valid_for_camunda_modeler(self, checker: Path) -> None:
+        done = check(checker, TEMPLATES)
+        assert done.returncode == 0, done.stdout
+
+    def test_with_a_binding_nobody_knows_would_not_be(self, checker: Path, tmp_path: Path) -> None:
+        templates = json.loads(TEMPLATES.read_text("utf-8"))
+        templates[0]["properties"][2]["binding"]["type"] = "camunda:nothing"
+        broken = tmp_path / "broken.json"
+        broken.write_text(json.dumps(templates), "utf-8")
+        assert check(checker, broken).returncode == 1
+
+    def test_are_up_to_date(self) -> None:
+        command = [sys.executable, "-m", "procos", "templates", "--check"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
