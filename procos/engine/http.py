@@ -213,12 +213,15 @@ class HttpEngine:
         self._transport.command(path("external-task", external_task_id, verb), fields)
 
     def _listed(self, question: Mapping[str, object]) -> Iterator[ExternalTask]:
-        first = 0
+        first, known = 0, set[ExternalTaskId]()
         while rows := self._page(question, first):
+            if known.issuperset(row.id for row in rows):  # else whatever answers like this is asked for ever
+                address = self._transport.address
+                raise EngineMisconfiguredError(f"{address} answers every page of a list with the same external tasks")
             yield from rows
             if len(rows) < PAGE:
                 return
-            first += PAGE
+            first, known = first + PAGE, known.union(row.id for row in rows)
 
     def _page(self, question: Mapping[str, object], first: int) -> Sequence[ExternalTask]:
         return external_tasks_from_json(self._rows(question, first))

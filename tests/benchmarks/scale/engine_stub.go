@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"net/url"
+	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -168,14 +171,30 @@ func (stub *engine) list(answer http.ResponseWriter, request *http.Request) {
 		}
 	}
 	if asked.WorkerID != "" {
+		held := []string{}
 		for id, lock := range stub.open {
 			if lock.holder == asked.WorkerID {
-				tasks = append(tasks, stub.task(id, lock))
+				held = append(held, id)
 			}
+		}
+		sort.Strings(held)
+		for _, id := range page(held, request.URL.Query()) {
+			tasks = append(tasks, stub.task(id, stub.open[id]))
 		}
 	}
 	stub.mutex.Unlock()
 	write(answer, 200, tasks)
+}
+
+// page returns the part of a list that was asked for.
+func page(ids []string, query url.Values) []string {
+	first, _ := strconv.Atoi(query.Get("firstResult"))
+	most, err := strconv.Atoi(query.Get("maxResults"))
+	if err != nil {
+		most = len(ids)
+	}
+	first = min(first, len(ids))
+	return ids[first:min(first+most, len(ids))]
 }
 
 func (stub *engine) one(answer http.ResponseWriter, request *http.Request, parts []string) {

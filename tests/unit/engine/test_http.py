@@ -90,3 +90,13 @@ class TestHttpEngine:
         site.body = body
         with pytest.raises(EngineMisconfiguredError, match="/version"):
             engine.version()
+
+    def test_stops_where_every_page_of_a_list_is_the_same(
+        self, site: Site, engine: HttpEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("procos.engine.http.PAGE", 2)
+        row = {"topicName": "t", "processInstanceId": "i", "activityId": "a"}
+        site.body = json.dumps([{**row, "id": str(number)} for number in range(2)]).encode()
+        with pytest.raises(EngineMisconfiguredError, match="every page of a list"):
+            engine.held_by("me")
+        assert len(site.requests) == 2
