@@ -46,7 +46,11 @@ class StepView:
             return "cancelled" if self.activity.is_cancelled else known
         if self.step is None:
             return "waiting"
-        return self.step.state if self.step.worker else "queued"
+        if not self.step.worker:
+            return "queued"
+        # A verdict that history does not show yet: the step's end is told once, when it does.
+        is_open = self.step.state in {*IN_FLIGHT, State.BACKING_OFF.value, State.LOST.value}
+        return self.step.state if is_open else State.STARTED.value
 
     @property
     def seconds(self) -> float | None:

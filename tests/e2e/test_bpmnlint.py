@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.availability import require
+from tests.npm import npm_project
 
 ROOT = Path(__file__).parents[2]
 LINTER = ROOT / "deploy" / "dev" / "bpmnlint"
@@ -16,12 +15,7 @@ LINTER = ROOT / "deploy" / "dev" / "bpmnlint"
 
 @pytest.fixture(scope="module")
 def linter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require(None if shutil.which("npm") else "npm is missing: apt-get install npm")
-    folder = tmp_path_factory.mktemp("bpmnlint") / "linter"
-    shutil.copytree(LINTER, folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
-    return folder
+    return npm_project(LINTER, tmp_path_factory.mktemp("bpmnlint"))
 
 
 def lint(linter: Path, model: Path) -> subprocess.CompletedProcess[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.availability import require
+from tests.npm import npm_project
 
 ROOT = Path(__file__).parents[2]
 CHECKER = ROOT / "deploy" / "dev" / "element-templates"
@@ -19,12 +18,7 @@ TEMPLATES = ROOT / ".camunda" / "element-templates" / "procos.json"
 
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require(None if shutil.which("npm") else "npm is missing: apt-get install npm")
-    folder = tmp_path_factory.mktemp("element-templates") / "checker"
-    shutil.copytree(CHECKER, folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
-    return folder
+    return npm_project(CHECKER, tmp_path_factory.mktemp("element-templates"))
 
 
 def check(checker: Path, templates: Path) -> subprocess.CompletedProcess[str]:
