@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.backlog import BacklogMetrics
-from bridge.health import Answers, HealthServer
 from bridge.inquiry import Inquiry
 from bridge.ledger import Ledger
 from bridge.readiness import Readiness
@@ -20,6 +19,7 @@ from procos import metrics
 from procos.engine.backlog import backlog_of
 from procos.engine.http import HttpEngine
 from procos.engine.transport import Transport
+from procos.health_server import Answers, HealthServer
 from procos.queues import connect
 from procos.routes import by_queue, routes
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bridge.heartbeats import Heartbeats
     from procos.settings import BrokerSettings, Settings
 
-PORT = "PROCOS_BRIDGE_HEALTH_PORT"
+PREFIX = "PROCOS_BRIDGE_HEALTH_"
 ANSWER_SECONDS = 2.0
 ROOM_EVERY = timedelta(seconds=1)
 ROOM_PATIENCE_SECONDS = 0.5
@@ -58,7 +58,8 @@ def observed(settings: Settings, heartbeats: Heartbeats) -> Iterator[None]:
         ),
         address=settings.bridge.health_address,
         port=settings.bridge.health_port,
-        may_move=not settings.is_set(PORT),
+        prefix=PREFIX,
+        may_move=not settings.is_set(f"{PREFIX}PORT"),
     )
     server.start()
     backlog.register()

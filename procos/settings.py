@@ -159,6 +159,16 @@ class BridgeSettings(_Section):
         return self
 
 
+class KernelSettings(_Section):
+    """How the kernel boots the system, and how it takes leave of it."""
+
+    patience: float = Field(30.0, ge=0, description="Seconds broker, Redis and database get to answer at its start.")
+    farewell: bool = Field(True, description="Run procos_system_shutdown before it ends.")
+    farewell_limit: float = Field(20.0, gt=0, description="Seconds that process may take.")
+    health_address: str = Field("127.0.0.1", description="Where its /livez, /readyz and /metrics are served.")
+    health_port: int = Field(9465, ge=0, le=65535, description="0 serves none.")
+
+
 class WorkerSettings(_Section):
     """How many tasks a worker runs at once where the command line does not say."""
 
@@ -223,6 +233,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     redis: RedisSettings = RedisSettings()
     bridge: BridgeSettings = Field(default_factory=BridgeSettings)
+    kernel: KernelSettings = KernelSettings()
     worker: WorkerSettings = WorkerSettings()
     openai: OpenaiSettings = OpenaiSettings()
     ollama: OllamaSettings = OllamaSettings()
@@ -230,7 +241,9 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     process_directory: Path = Field(Path("processes"), description="Folder of the process models.")
     startup_timeout: float = Field(120.0, gt=0, description="Seconds a part of the local stack may take to come up.")
-    health_check_interval: float = Field(10.0, gt=0, description="Seconds between health checks of the local stack.")
+    health_check_interval: float = Field(
+        10.0, gt=0, description="Seconds within which a part of the local stack that fails is seen."
+    )
     state_directory: Path = Field(Path(".procos"), description="Folder of pids, logs and data of the local stack.")
     cache_dir: Path | None = Field(None, description="Folder of the built engine jar; default under ~/.cache.")
     set_by_user: frozenset[str] = Field(frozenset(), description="The names that were set.", exclude=True)

@@ -1,4 +1,4 @@
-"""`procos bridge`, `worker` and `flower`: run one part in the foreground, as Procfile, images and manifests do."""
+"""`procos kernel`, `bridge`, `worker` and `flower`: run one part in the foreground, as a Procfile does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,34 @@ import os
 import sys
 
 import click
+
+
+@click.command()
+def kernel() -> None:
+    """Boot the system in six phases and watch over its engine until SIGTERM.
+
+    It needs broker and Redis. With PROCOS_ENGINE_URL it attaches to that engine, without it it starts one here.
+    """
+    from procos.domain.errors import PartFailedError, UsageError
+    from procos.kernel.boot.announcer import Announcer
+    from procos.kernel.boot.microkernel import Microkernel
+    from procos.kernel.state import KERNEL, StackFolder
+    from procos.logs import configure_logs
+    from procos.settings import load_settings
+
+    # Not those of a running stack: its engine would be attached to, and may be the one that is to be started.
+    chosen = load_settings()
+    configure_logs(chosen.log)
+    folder = StackFolder(chosen.state_directory, owner=KERNEL)
+    folder.create()
+    with folder.locked() as is_ours:
+        if not is_ours:
+            raise UsageError(f"a kernel runs already in {folder.root} (pid {folder.owner_pid()})")
+        try:
+            Microkernel(chosen, folder=folder, announcer=Announcer()).run()
+        except PartFailedError as error:
+            click.echo(f"\nthe end of {folder.log(error.part)}:\n{error.log_tail}\n", err=True)
+            raise
 
 
 @click.command()

@@ -11,13 +11,11 @@ import click
 from rich.console import Console
 
 from procos.cli.environment import settings
+from procos.cli.variables import given
 from procos.client import Client
 from procos.client.result import ACTIVE
-from procos.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from procos.client import ProcessInstance, Result, StepView
 
 REPORTED = {"completed", "bpmn_error"}
@@ -47,8 +45,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Start the process KEY, show each step live, and print its result variables."""
-    variables = {**_from_file(vars_file), **dict(_pair(pair) for pair in pairs)}
-    instance = Client(settings()).start(key, variables, business_key=business_key)
+    instance = Client(settings()).start(key, given(pairs, vars_file), business_key=business_key)
     progress.print(f"{key} started: {instance.id}")
     show(instance, timeout=timeout, wanted=wanted, as_json=as_json)
 
@@ -109,25 +106,3 @@ def _headline(result: Result) -> str:
     if result.state == ACTIVE:
         return f"still running after {result.seconds} s; it goes on, look at it in Cockpit."
     return f"{result.state}{where} after {result.seconds} s"
-
-
-def _pair(text: str) -> tuple[str, object]:
-    name, found, value = text.partition("=")
-    if not found or not name:
-        raise UsageError(f"--var {text!r}: expected NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _from_file(path: Path | None) -> Mapping[str, object]:
-    if path is None:
-        return {}
-    try:
-        variables = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--vars-file {path}: {error}") from error
-    if not isinstance(variables, dict):
-        raise UsageError(f"--vars-file {path}: expected a JSON object of variables")
-    return variables

@@ -13,10 +13,11 @@ import click
 
 from procos.domain.errors import PartFailedError, UnreachableError, UsageError
 from procos.kernel import background, tables
+from procos.kernel.leftovers import lives
 from procos.kernel.plan import check, settings_with
 from procos.kernel.run import run_stack
 from procos.kernel.stack import Phase
-from procos.kernel.state import StackFolder
+from procos.kernel.state import KERNEL, StackFolder
 from procos.kernel.terminal import Progress
 from procos.kernel.work_view import Work, work_of
 from procos.logs import configure_logs
@@ -73,15 +74,23 @@ def status(*, as_json: bool) -> None:
     if state is None:
         click.echo(_json(None) if as_json else f"not running{_last_words(folder)}; start it with `procos up`")
         raise SystemExit(UNREACHABLE)
+    kernel = _kernel_of(folder)
+    state = state.seen_through(kernel)
     work = work_of(settings_with(folder.environment()), [part.name for part in state.parts])
     if as_json:
-        click.echo(_json(state, work))
+        click.echo(_json(state, work, kernel=kernel))
     else:
         tables.print_status(state, work)
     for trouble in work.troubles:
         click.echo(trouble, err=True)
     if work.troubles or not all(part.is_healthy for part in state.parts):
         raise SystemExit(UNREACHABLE)
+
+
+def _kernel_of(folder: StackFolder) -> StackState | None:
+    """Return what the kernel says of the engine it keeps, if one runs."""
+    state = StackFolder(folder.root, owner=KERNEL).state()
+    return state if state is not None and lives(state.pid, state.created) else None
 
 
 class _Announcer:
@@ -162,5 +171,5 @@ def _last_words(folder: StackFolder) -> str:
     return f", {state.failure.part} {state.failure.reason}" if state and state.failure else ""
 
 
-def _json(state: StackState | None, work: Work | None = None) -> str:
-    return json.dumps(tables.document(state, work), indent=2)
+def _json(state: StackState | None, work: Work | None = None, *, kernel: StackState | None = None) -> str:
+    return json.dumps(tables.document(state, work, kernel=kernel), indent=2)

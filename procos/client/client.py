@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from procos.engine.overview import ProcessSummary
     from procos.settings import Settings
 
+USER_REQUEST = "UserRequest"
+"""The message that starts `procos_user_request`."""
+KIND = "request_kind"
+RESERVED = "request_"
+
 
 class Client:
     """Starts and finds process instances; may be shared by threads.
@@ -56,6 +61,26 @@ class Client:
         """
         instance_id = self._processes.start(key, variables or {}, business_key=business_key, json_type=self._knows_json)
         return self._handle(instance_id, key)
+
+    def request(
+        self, kind: str, variables: Mapping[str, object] | None = None, *, business_key: str | None = None
+    ) -> ProcessInstance:
+        """Ask the system for something: an instance of `procos_user_request` checks it, routes it and answers it.
+
+        `kind` says which process is to answer. An unknown kind, or variables that process does not take, end as an
+        answer that says so: `Result.is_good` is false, and the variable `error_message` has the reason.
+
+        Raises:
+            UsageError: no kernel has deployed the system's processes, or a variable cannot be carried.
+            EngineUnreachableError: the engine does not answer; whether the request was taken is not known.
+        """
+        if reserved := sorted(name for name in variables or {} if name.startswith(RESERVED)):
+            raise UsageError(f"{', '.join(reserved)}: names that begin with {RESERVED} are the system's own")
+        asked = {**(variables or {}), KIND: kind}
+        try:
+            return self.correlate(USER_REQUEST, asked, business_key=business_key)
+        except UsageError as error:
+            raise UsageError(f"{error}; requests are taken where a kernel has booted: `procos up`") from error
 
     def instance(self, instance_id: str) -> ProcessInstance:
         """Return an instance that runs or has ended.

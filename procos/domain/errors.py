@@ -14,7 +14,8 @@
     ├── UnreachableError              a service does not answer                     exit 3
     │   ├── EngineUnreachableError
     │   ├── BrokerUnreachableError
-    │   └── LedgerUnreachableError
+    │   ├── LedgerUnreachableError
+    │   └── DatabaseUnreachableError
     ├── EngineError                   the engine answered, and the answer is no
     │   ├── EngineDeniedError         401 or 403                                    exit 2
     │   ├── EngineMisconfiguredError  not a Camunda 7 REST API at this address      exit 2
@@ -172,6 +173,13 @@ class LedgerUnreachableError(UnreachableError):
 
     service = "Redis"
     cure = "Start it with `procos up`, or set PROCOS_REDIS_URL."
+
+
+class DatabaseUnreachableError(UnreachableError):
+    """Raised when the database of an engine that is to be started does not answer."""
+
+    service = "database"
+    cure = "Start it, or set PROCOS_ENGINE_DB_URL."
 
 
 class EngineError(ProcosError):

@@ -134,6 +134,11 @@ class Processes:
             raise UsageError(f"no process {key!r} is deployed; deployed: {known}") from refusal
         return ProcessInstanceId(answer["id"])
 
+    def running(self, key: str) -> Sequence[ProcessInstanceId]:
+        """List the running instances of a process, of all its versions, the oldest first."""
+        question = {"processDefinitionKey": key, "unfinished": "true", "sortBy": "startTime", "sortOrder": "asc"}
+        return [ProcessInstanceId(row["id"]) for row in self._transport.get("/history/process-instance", question)]
+
     def cancel(self, instance_id: ProcessInstanceId) -> bool:
         """Delete a running instance with what it has called; False when there is none.
 

@@ -118,7 +118,7 @@ def _show(folder: StackFolder, observer: Observer) -> None:
 
 
 def _send(folder: StackFolder, number: signal.Signals) -> None:
-    pid = folder.supervisor_pid()
+    pid = folder.owner_pid()
     if pid is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,12 +1,14 @@
 """Asks the parts how they are, now and then, and says what it finds to the supervisor.
 
 It restarts nothing: a part that lives and does not answer may be busy, and `procos status` says so. On the same round
-it sees to what else must not be left alone for ever: the guard, and the size of the logs.
+it sees to what else must not be left alone for ever: the guard, and the size of the logs. A round asks all parts at
+once and comes twice in an interval, so that a part that fails is seen within one, however long the others take.
 """
 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from procos.kernel import logs
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 END_LIMIT = 1.0
-EXTERNAL_EVERY = 6
+ROUNDS_IN_AN_INTERVAL = 2
+EXTERNAL_EVERY = 12
 """Rounds between questions to parts that are not ours, which may count or charge for them."""
 
 
@@ -62,7 +65,7 @@ class HealthChecks:
 
     def _rounds(self) -> None:
         number = 0
-        while not self._over.wait(self._interval.total_seconds()):
+        while not self._over.wait(self._interval.total_seconds() / ROUNDS_IN_AN_INTERVAL):
             number += 1
             try:
                 self.go_round(number)
@@ -74,8 +77,11 @@ class HealthChecks:
         """Ask every part whose turn it is, and see to guard and logs."""
         self._nursery.renew_guard()
         for part in self._parts:
-            if self._over.is_set():
-                return
-            logs.bound(self._folder.log(part.name))
-            if not part.is_external or number % EXTERNAL_EVERY == 0:
-                self._inbox.put(HealthReport(name=part.name, reason=ask(part.probe)))
+            logs.bound(self._folder.log(part.log_name))
+        asked = [part for part in self._parts if not part.is_external or number % EXTERNAL_EVERY == 0]
+        with ThreadPoolExecutor(max(len(asked), 1), thread_name_prefix="health-check") as threads:
+            for part in asked:
+                threads.submit(self._ask, part)
+
+    def _ask(self, part: Part) -> None:
+        self._inbox.put(HealthReport(name=part.name, reason=ask(part.probe)))

@@ -92,6 +92,7 @@ class Keeper:
         self._startup_limit = startup_limit
         self._child: Process | None = None
         self._lock = threading.Lock()
+        self._condemned = ""
         self._stopping = threading.Event()
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=self.keep, name=f"keeper-{part.name}", daemon=True)
@@ -116,6 +117,13 @@ class Keeper:
             log.warning("part.killed", part=self.part.name)
             self.kill()
             self._thread.join(KILL_LIMIT.total_seconds())
+
+    def restart(self, reason: str) -> None:
+        """End a part that is up and of no use, so that it is started again; the reason is told as that of its end."""
+        with self._lock:
+            child, self._condemned = self._child, reason
+        if child is not None and self._is_up.is_set():
+            self._end(child)
 
     def kill(self) -> None:
         """End the part's processes at once; takes no lock, so that a signal handler may call it."""
@@ -160,11 +168,13 @@ class Keeper:
         if trouble is not None:
             self._end(child)
             return _Life(ending=trouble, lasted=None)
+        self._condemned = ""
         self._say(Status.HEALTHY)
         self._is_up.set()
         began = time.monotonic()
         # Without a limit: this thread has nothing else to do, and `ask_to_stop` ends the process it waits for.
-        ending = exit_text(child.wait())
+        code = child.wait()
+        ending = self._condemned or exit_text(code)
         self._is_up.clear()
         return _Life(ending=ending, lasted=timedelta(seconds=time.monotonic() - began))
 

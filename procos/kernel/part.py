@@ -54,6 +54,10 @@ class Part:
     probe: Probe
     port: int | None = None
     """The port of the loopback interface it listens on, when it is started here."""
+    inner_ports: tuple[int, ...] = ()
+    """Ports its own children listen on."""
+    log: str = ""
+    """What its log is called, where not like the part."""
     needs: frozenset[Name] = frozenset()
     build: Command | None = None
     """Runs before the first start; the last line it prints is handed to `launch`."""
@@ -70,3 +74,8 @@ class Part:
     set_by: str = ""
     """The setting that names an external part."""
     note: str = ""
+
+    @property
+    def log_name(self) -> str:
+        """What its log file is called."""
+        return self.log or self.name

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import SettingsError, UsageError
+from procos.kernel.boot.farewell import take_leave
 from procos.kernel.part import Name
 from procos.kernel.parts import broker, engine, model, programs, redis
 from procos.kernel.parts.environment import own_environment
 from procos.kernel.parts.flower import flower_part, missing_for_flower
+from procos.kernel.parts.kernel import kernel_part
 from procos.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    import threading
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from procos.kernel.part import Part
     from procos.kernel.ports import Ports
@@ -47,6 +51,8 @@ class Plan:
     parts: tuple[Part, ...]
     environment: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    farewell: Callable[[threading.Event], str] | None = None
+    """What is done before the first part is stopped; the event says that somebody does not want to wait."""
 
 
 def chosen(settings: Settings, only: Sequence[str] = ()) -> tuple[Name, ...]:
@@ -100,8 +106,12 @@ def make_plan(settings: Settings, *, folder: StackFolder, ports: Ports, only: Se
         settings=settings_with(provided),
         directory=Path.cwd(),
     )
+    has_kernel = _is_started(settings, names, Name.ENGINE) and {Name.BROKER, Name.REDIS} <= set(names)
+    if has_kernel:
+        services = [kernel_part(each, around, ports=ports) if each.name is Name.ENGINE else each for each in services]
     parts = [*services, *_programs(around, names, folder=folder, ports=ports)]
     return Plan(
+        farewell=partial(take_leave, around.settings) if has_kernel and settings.kernel.farewell else None,
         parts=tuple(sorted(parts, key=lambda part: list(Name).index(part.name))),
         environment={name: value for part in parts for name, value in part.provides.items()},
         warnings=tuple(broker.warnings() if _is_started(settings, names, Name.BROKER) else ()),

@@ -137,6 +137,17 @@ class ConsumerProbe:
         return f"nobody consumes {', '.join(idle)}" if idle else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllOf:
+    """Healthy when all of several are."""
+
+    probes: tuple[Probe, ...]
+
+    def check(self) -> str | None:
+        """Return the first trouble, or None."""
+        return next((trouble for probe in self.probes if (trouble := probe.check()) is not None), None)
+
+
 def ask(probe: Probe) -> str | None:
     """Return why a part is not healthy, or None; a question that fails is an answer too."""
     try:

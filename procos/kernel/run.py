@@ -59,4 +59,4 @@ def _supervisor(
 def lost_its_port(plan: Plan, failure: Failure) -> bool:
     """Whether somebody else took the port of the part that failed after it was chosen; all has been stopped by now."""
     lost = next(part for part in plan.parts if part.name == failure.part)
-    return lost.port is not None and not is_free(lost.port)
+    return any(not is_free(port) for port in (lost.port, *lost.inner_ports) if port is not None)

@@ -128,6 +128,13 @@ class StackState:
         """Return the state after a report."""
         return replace(self, parts=tuple(_after(part, report, now) for part in self.parts))
 
+    def seen_through(self, kernel: Self | None) -> Self:
+        """Return the state in which the engine's part shows the engine itself, as the kernel that keeps it sees it."""
+        if kernel is None:
+            return self
+        engines = {part.name: part for part in kernel.parts}
+        return replace(self, parts=tuple(_seen(part, engines.get(part.name)) for part in self.parts))
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return asdict(self)
@@ -155,6 +162,15 @@ class StackState:
 def waiting(part: Part, *, now: float) -> PartState:
     """Return the state of a part before anything was done about it."""
     return PartState(name=part.name, address=part.address, is_external=part.is_external, since=now, note=part.note)
+
+
+def _seen(part: PartState, engine: PartState | None) -> PartState:
+    if engine is None or part.status not in {Status.HEALTHY, Status.UNHEALTHY}:
+        return part
+    return replace(
+        part, pid=engine.pid, created=engine.created, restarts=part.restarts + engine.restarts,
+        reason=part.reason and (engine.reason or part.reason),
+    )  # fmt: skip
 
 
 def _after(part: PartState, report: PartReport | HealthReport, now: float) -> PartState:

@@ -1,7 +1,8 @@
-"""The folder of a stack: its state, credentials, logs and data, and the lock that says whether a supervisor lives.
+"""The folder of a stack: its state, credentials, logs and data, and the lock that says whether its owner lives.
 
-Everything in it is for its owner alone. The lock is the operating system's, held as long as the supervisor runs, so
-it is never left behind; the state file says more, and may be left behind by a supervisor that was killed.
+Everything in it is for its user alone. The lock is the operating system's, held as long as the owner runs, so it is
+never left behind; the state file says more, and may be left behind by an owner that was killed. A supervisor owns the
+stack; the kernel, which may be a part of it, keeps its own lock and state beside them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from procos.kernel.stack import StackState
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+KERNEL = "kernel"
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 LOCK_LIMIT = 1.0
@@ -29,14 +31,15 @@ LOCK_PAUSE = 0.05
 
 
 class StackFolder:
-    """The paths and files of one stack."""
+    """The paths and files of one stack; `owner` is the supervisor where it is not named."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, owner: str = "") -> None:
         self.root = root.resolve()
         self.logs = self.root / "logs"
-        self._lock = self.root / "lock"
-        self._state = self.root / "state.json"
-        self._environment = self.root / "environment.json"
+        prefix = f"{owner}-" if owner else ""
+        self._lock = self.root / f"{prefix}lock"
+        self._state = self.root / f"{prefix}state.json"
+        self._environment = self.root / f"{prefix}environment.json"
 
     def create(self) -> None:
         """Make the folder, closed to everybody else and invisible to git."""
@@ -74,7 +77,7 @@ class StackFolder:
         write_private(self._state, json.dumps(state.to_json(), indent=1))
 
     def state(self) -> StackState | None:
-        """Return what the last supervisor wrote, or None when there is nothing we can read."""
+        """Return what the last owner wrote, or None when there is nothing we can read."""
         try:
             return StackState.from_json(json.loads(self._state.read_text("utf-8")))
         except (OSError, ValueError):
@@ -95,7 +98,7 @@ class StackFolder:
         return {str(name): str(value) for name, value in document.items()}
 
     def is_running(self) -> bool:
-        """Whether a supervisor lives."""
+        """Whether the owner lives."""
         try:
             descriptor = os.open(self._lock, os.O_RDWR)
         except FileNotFoundError:
@@ -105,7 +108,7 @@ class StackFolder:
         finally:
             os.close(descriptor)
 
-    def supervisor_pid(self) -> int | None:
+    def owner_pid(self) -> int | None:
         """Return the process that holds the lock, or held it last."""
         try:
             return int(self._lock.read_text("utf-8"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -21,11 +22,12 @@ from procos.kernel import logs
 from procos.kernel.health import HealthChecks
 from procos.kernel.keeper import Keeper
 from procos.kernel.nursery import Nursery
+from procos.kernel.signals import on_signals
 from procos.kernel.stack import HealthReport, PartReport, Phase, StackState, Status, StopRequest, waiting
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from procos.kernel.part import Name, Part
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INBOX_TICK = 60.0
 UP = frozenset({Status.HEALTHY, Status.UNHEALTHY})
 
@@ -62,11 +63,12 @@ class Supervisor:
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._keepers: dict[Name, Keeper] = {}
         self._begun: set[Name] = set()
+        self._hurry = threading.Event()
         self._state = _first_state(plan)
 
     def run(self) -> Failure | None:
         """Run the stack until it is asked to stop or a part does not come up; that failure is returned."""
-        with self._signals(), Nursery() as nursery:
+        with on_signals(self._on_signal), Nursery() as nursery:
             self._prepare(nursery)
             try:
                 with HealthChecks(
@@ -84,7 +86,7 @@ class Supervisor:
 
     def _prepare(self, nursery: Nursery) -> None:
         for part in self._plan.parts:
-            log_file = self._folder.log(part.name)
+            log_file = self._folder.log(part.log_name)
             logs.begin(log_file)
             self._keepers[part.name] = Keeper(
                 part, spawner=nursery, inbox=self._inbox, log=log_file, startup_limit=self._startup_limit
@@ -131,7 +133,10 @@ class Supervisor:
         self._observer.show(state)
 
     def _stop(self) -> None:
+        was_ready = self._state.phase is Phase.READY
         self._become(replace(self._state, phase=Phase.STOPPING))
+        if was_ready and self._plan.farewell is not None:
+            log.info("stack.farewell", outcome=self._plan.farewell(self._hurry))
         for level in stop_levels(self._plan.parts):
             asked = time.monotonic()
             for part in level:
@@ -142,20 +147,10 @@ class Supervisor:
                     report = PartReport(name=part.name, status=Status.STOPPED)
                     self._become(self._state.with_report(report, now=time.time()))
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        # One that is ignored already stays ignored: whoever starts us under nohup means it.
-        numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
+    def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self._state.phase is Phase.STOPPING:
             # Ctrl-C for the second time: somebody does not want to wait.
+            self._hurry.set()
             for keeper in self._keepers.values():
                 keeper.kill()
         # A simple queue may be filled from a handler that interrupts the very thread that reads it.

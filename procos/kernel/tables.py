@@ -50,12 +50,13 @@ def print_status(state: StackState, work: Work) -> None:
         console.print(f"\n{work.incidents} incidents wait for a person: `procos incidents` lists them")
 
 
-def document(state: StackState | None, work: Work | None = None) -> dict[str, Any]:
+def document(state: StackState | None, work: Work | None = None, *, kernel: StackState | None = None) -> dict[str, Any]:
     """Return the same for programs; without a state nothing runs."""
     return {
         "running": state is not None,
         "phase": state.phase if state else Phase.STOPPED,
         "supervisor": {"pid": state.pid} if state else None,
+        "kernel": {"pid": kernel.pid, "phase": kernel.phase} if kernel else None,
         "parts": [_part_document(part) for part in state.parts] if state else [],
         "queues": [_queue_document(row, work) for row in work.queues] if work else [],
         "incidents": work.incidents if work else None,

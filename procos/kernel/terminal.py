@@ -30,13 +30,15 @@ PENDING = frozenset({Status.WAITING, Status.STARTING, Status.BUILDING})
 SILENT = frozenset({Status.WAITING, Status.STARTING})
 
 
-class _Console(Console):
+class LineConsole(Console):
     """A console that goes silent when nobody reads it any more."""
 
     def on_broken_pipe(self) -> None:
+        """Say nothing from now on."""
         self.quiet = True
 
     def say(self, *parts: str | tuple[str, str]) -> None:
+        """Print one line, made of texts and of texts with their style."""
         try:
             self.print(Text.assemble(*parts), soft_wrap=True)
         except OSError:
@@ -47,7 +49,7 @@ class Progress:
     """Shows what is new in each state it is given; the spinner is for terminals alone."""
 
     def __init__(self, known: StackState | None = None) -> None:
-        self._console = _Console(stderr=True, highlight=False)
+        self._console = LineConsole(stderr=True, highlight=False)
         self._spinner = self._console.status("")
         self._statuses = {part.name: part.status for part in known.parts} if known else {}
         self._warnings = set(known.warnings) if known else set()

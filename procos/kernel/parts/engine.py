@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from procos.settings import EngineSettings, Settings
 
 BUILD = Path(procos.__file__).resolve().parents[1] / "deploy" / "engine" / "build.sh"
+LEAST_JAVA = 17
+"""What Spring Boot 3 asks for."""
+VERSION_SECONDS = 10.0
+VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # compared with, never bound to
 
 
@@ -65,10 +71,12 @@ def engine_part(settings: Settings, *, folder: StackFolder, ports: Ports) -> Par
 
 def missing_for_engine(settings: Settings) -> Iterator[str]:
     """Name what an engine started here would need and does not find, with the cure."""
-    if _java() is None:
+    version = java_version(_java())
+    if version is None or version < LEAST_JAVA:
+        found = "is missing" if version is None else f"is needed, and {_java()} is Java {version}"
         yield (
-            "engine: Java 17 or newer is missing: install it (apt-get install openjdk-17-jdk-headless), "
-            "or name a running engine with PROCOS_ENGINE_URL"
+            f"engine: Java {LEAST_JAVA} or newer {found}: install it (apt-get install openjdk-17-jdk-headless) and "
+            "let JAVA_HOME name it, or name a running engine with PROCOS_ENGINE_URL"
         )
     if settings.engine.jar is not None and not settings.engine.jar.is_file():
         yield f"engine: there is no jar at {settings.engine.jar} (PROCOS_ENGINE_JAR)"
@@ -140,3 +148,17 @@ def _java() -> str | None:
     # As the JVM's own tools do: JAVA_HOME names the one to use, else the first on the path.
     home = service_environment().get("JAVA_HOME")
     return shutil.which(f"{home}/bin/java") if home else shutil.which("java")
+
+
+def java_version(java: str | None) -> int | None:
+    """Return the major version of a Java, or None where there is none that runs."""
+    if java is None:
+        return None
+    try:
+        asked = subprocess.run(  # noqa: S603  # the one that will run the engine
+            [java, "-version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = VERSION.search(asked.stderr)
+    return int(found.group(1)) if found else None

@@ -71,7 +71,7 @@ class TestStackFolder:
             during = folder.is_running()
 
         assert (before, is_ours, during, folder.is_running()) == (False, True, True, False)
-        assert folder.supervisor_pid() == os.getpid()
+        assert folder.owner_pid() == os.getpid()
 
     def test_gives_the_lock_to_one_alone(self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("procos.kernel.state.LOCK_LIMIT", 0.0)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge import health
-from bridge.health import VISITORS, Answers, HealthServer
-from procos import metrics
+from procos import health_server, metrics
 from procos.domain.errors import SettingsError
+from procos.health_server import VISITORS, Answers, HealthServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LOOPBACK = "127.0.0.1"
+PREFIX = "PROCOS_BRIDGE_HEALTH_"
 
 
 class Bridge:
@@ -32,7 +32,7 @@ class Bridge:
 
 @contextmanager
 def serving(answers: Answers) -> Iterator[int]:
-    server = HealthServer(answers, address=LOOPBACK, port=0)
+    server = HealthServer(answers, address=LOOPBACK, port=0, prefix=PREFIX)
     try:
         yield server.start()
     finally:
@@ -143,7 +143,7 @@ class TestServer:
                 visitor.close()
 
     def test_hangs_up_on_who_says_nothing(self, bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(health._Visit, "timeout", 0.1)
+        monkeypatch.setattr(health_server._Visit, "timeout", 0.1)
         with serving(bridge.answers()) as port, socket.create_connection((LOOPBACK, port), timeout=3) as visitor:
             assert visitor.recv(1) == b""
 
@@ -157,10 +157,10 @@ class TestServer:
 class TestPort:
     def test_that_is_taken_ends_the_start_and_names_the_setting(self, bridge: Bridge, port: int) -> None:
         with pytest.raises(SettingsError, match=f"PROCOS_BRIDGE_HEALTH_PORT.*port {port}"):
-            HealthServer(bridge.answers(), address=LOOPBACK, port=port).start()
+            HealthServer(bridge.answers(), address=LOOPBACK, port=port, prefix=PREFIX).start()
 
     def test_that_nobody_asked_for_may_be_another(self, bridge: Bridge, port: int) -> None:
-        server = HealthServer(bridge.answers(), address=LOOPBACK, port=port, may_move=True)
+        server = HealthServer(bridge.answers(), address=LOOPBACK, port=port, prefix=PREFIX, may_move=True)
         other = server.start()
         try:
             assert other != port
@@ -171,4 +171,4 @@ class TestPort:
     @pytest.mark.parametrize("address", ["192.0.2.1", "no such host"])
     def test_at_an_address_of_somebody_else_names_the_setting(self, bridge: Bridge, address: str) -> None:
         with pytest.raises(SettingsError, match="PROCOS_BRIDGE_HEALTH_ADDRESS"):
-            HealthServer(bridge.answers(), address=address, port=0, may_move=True).start()
+            HealthServer(bridge.answers(), address=address, port=0, prefix=PREFIX, may_move=True).start()

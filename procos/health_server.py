@@ -1,8 +1,8 @@
-"""Health over HTTP, for whoever watches the bridge: `/livez`, `/readyz` and `/metrics`, GET and HEAD alone.
+"""Health over HTTP, for whoever watches a daemon: `/livez`, `/readyz` and `/metrics`, GET and HEAD alone.
 
-A small server of the standard library on a thread of its own; the answers come from `heartbeats`, `readiness` and
-`procos.metrics`. It reads no bodies, asks for no login and is bound to loopback unless told otherwise. A caller that is
-slow costs itself its answer: each wait is limited, and when all places are taken the longest visitor has to leave.
+A small server of the standard library on a thread of its own; the daemon, bridge or kernel, gives the answers. It reads
+no bodies, asks for no login and is bound to loopback unless told otherwise. A caller that is slow costs itself its
+answer: each wait is limited, and when all places are taken the longest visitor has to leave.
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ class _Page:
 
 
 class HealthServer:
-    """The server; begins to listen with `start`."""
+    """The server; begins to listen with `start`. `prefix` begins the names of the settings it is told by."""
 
-    def __init__(self, answers: Answers, *, address: str, port: int, may_move: bool = False) -> None:
+    def __init__(self, answers: Answers, *, address: str, port: int, prefix: str, may_move: bool = False) -> None:
         self._answers, self._address, self._port, self._may_move = answers, address, port, may_move
+        self._prefix = prefix
         self._server: _Server | None = None
 
     def start(self) -> int:
@@ -84,19 +85,19 @@ class HealthServer:
             return _Server(self._address, self._port, self._answers)
         except OSError as error:
             if self._may_move and error.errno == errno.EADDRINUSE:
-                log.warning("health.port_taken", port=self._port, cure="set PROCOS_BRIDGE_HEALTH_PORT")
+                log.warning("health.port_taken", port=self._port, cure=f"set {self._prefix}PORT")
                 return _Server(self._address, 0, self._answers)
             raise SettingsError([self._trouble(error)]) from error
 
     def _trouble(self, error: OSError) -> str:
         if error.errno == errno.EADDRINUSE:
             return (
-                f"PROCOS_BRIDGE_HEALTH_PORT: another program listens on port {self._port} of {self._address}; "
+                f"{self._prefix}PORT: another program listens on port {self._port} of {self._address}; "
                 "set another port, or 0 to serve none"
             )
         name = "PORT" if error.errno == errno.EACCES else "ADDRESS"
         reason = (error.strerror or str(error)).lower()
-        return f"PROCOS_BRIDGE_HEALTH_{name}: cannot listen on {self._address} port {self._port}: {reason}"
+        return f"{self._prefix}{name}: cannot listen on {self._address} port {self._port}: {reason}"
 
 
 class _Server(ThreadingHTTPServer):

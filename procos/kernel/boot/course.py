@@ -1,0 +1,103 @@
+"""The course of a boot: which phase it is in, how each one went, and whether somebody wants it to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import EngineBusyError, EngineConflictError, ProcosError, UnreachableError
+from procos.kernel.boot.phases import BootPhase, PhaseDone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procos.kernel.boot.announcer import Announcer
+    from procos.kernel.boot.metrics import KernelMetrics
+
+PAUSE_SECONDS = 0.2
+CALLS_LIMIT = timedelta(seconds=60)
+"""How long calls to the engine may meet one that is busy, or has just gone away, before a phase fails."""
+
+
+class BootStopped(Exception):  # noqa: N818  # an event, and no error of anybody
+    """Raised when the kernel is asked to stop in the midst of its boot."""
+
+
+class Course:
+    """Where the boot is; its waits end when `stop` is set."""
+
+    def __init__(self, announcer: Announcer, metrics: KernelMetrics) -> None:
+        self.announcer = announcer
+        self.stop = threading.Event()
+        self.phase = BootPhase.ENVIRONMENT
+        self._metrics = metrics
+
+    def go_through(self, phase: BootPhase, do: Callable[[], str]) -> None:
+        """Do the work of a phase, which returns in words what came of it, and tell of its end.
+
+        Raises:
+            BootStopped: somebody wants to stop.
+        """
+        self.phase = phase
+        self.pause(0)
+        began = time.monotonic()
+        try:
+            outcome = do()
+        except ProcosError as error:
+            self._over(began, str(error).partition("\n")[0], has_failed=True)
+            raise
+        self._over(began, outcome)
+
+    def begin_monitoring(self, what: str) -> None:
+        """Say that all is up, and what is watched from now on."""
+        self.phase = BootPhase.MONITORING
+        self.announcer.watches(what)
+
+    def await_answer(self, question: Callable[[], str | None], *, limit: timedelta, what: str) -> str | None:
+        """Ask until there is no trouble; return the last one if there still is when the limit is over.
+
+        Raises:
+            BootStopped: somebody wants to stop.
+        """
+        deadline = time.monotonic() + limit.total_seconds()
+        while (trouble := question()) is not None and time.monotonic() < deadline:
+            self.tell(f"{what}: {trouble}")
+            self.pause(PAUSE_SECONDS)
+        return trouble
+
+    def patiently(self, do: Callable[[], str]) -> str:
+        """Do it, again while the engine is busy or away, within the limit.
+
+        Raises:
+            BootStopped: somebody wants to stop.
+        """
+        deadline = time.monotonic() + CALLS_LIMIT.total_seconds()
+        while True:
+            try:
+                return do()
+            except (UnreachableError, EngineBusyError, EngineConflictError) as error:
+                if time.monotonic() > deadline:
+                    raise
+                self.tell(str(error))
+            self.pause(PAUSE_SECONDS)
+
+    def tell(self, text: str) -> None:
+        """Say what the phase waits for."""
+        self.announcer.waits(self.phase, text)
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            BootStopped: somebody wants to stop.
+        """
+        if self.stop.wait(seconds):
+            raise BootStopped
+
+    def _over(self, began: float, outcome: str, *, has_failed: bool = False) -> None:
+        seconds = time.monotonic() - began
+        done = PhaseDone(phase=self.phase, seconds=seconds, outcome=outcome, has_failed=has_failed)
+        self._metrics.over(done)
+        self.announcer.over(done)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from procos.domain.errors import EngineUnreachableError, PartFailedError
+from procos.kernel import keeper
+from procos.kernel.boot import ward as ward_module
+from procos.kernel.boot.course import BootStopped
+from procos.kernel.boot.ward import Ward
+from procos.kernel.part import Name
+from procos.kernel.stack import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from procos.kernel.boot.course import Course
+    from procos.kernel.part import Part
+    from procos.kernel.state import StackFolder
+
+
+@dataclass
+class FakeNursery:
+    """Starts the processes it was given."""
+
+    spawner: Any
+    renewed: int = 0
+
+    def spawn(self, *arguments: Any, **options: Any) -> Any:
+        return self.spawner.spawn(*arguments, **options)
+
+    def renew_guard(self) -> None:
+        self.renewed += 1
+
+
+@pytest.fixture
+def ward_of(
+    course: Course, folder: StackFolder, settings: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Ward]]:
+    monkeypatch.setattr(keeper, "PAUSE", timedelta(milliseconds=5))
+    monkeypatch.setattr(keeper, "FIRST_DELAY", timedelta())
+    monkeypatch.setattr(ward_module, "PAUSE_SECONDS", 0.01)
+    made: list[Ward] = []
+
+    def build(*processes: Any, **changes: Any) -> Ward:
+        part: Part = fakes.part(Name.ENGINE, **changes)
+        nursery: Any = FakeNursery(fakes.spawner(*processes))
+        made.append(Ward(part, settings(PROCOS_STARTUP_TIMEOUT="3"), course, folder=folder, nursery=nursery))
+        return made[-1]
+
+    yield build
+    for each in made:
+        each.stop()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 3
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+class TestStart:
+    def test_brings_the_engine_up_and_writes_down_what_runs(
+        self, ward_of: Any, fakes: Any, folder: StackFolder
+    ) -> None:
+        ward = ward_of(fakes.Process(), probe=fakes.probe("refused", None))
+
+        assert ward.start() == "pid 4711, test://engine"
+        ward.await_ready()
+
+        state = folder.state()
+        assert state is not None
+        assert (state.parts[0].status, state.parts[0].pid) == (Status.HEALTHY, 4711)
+
+    def test_fails_with_the_end_of_the_log_of_an_engine_that_ends(self, ward_of: Any, fakes: Any) -> None:
+        ward = ward_of(fakes.Process(code=1), probe=fakes.probe("refused"))
+
+        ward.start()
+
+        with pytest.raises(PartFailedError, match="engine: ended with code 1") as failure:
+            ward.await_ready()
+
+        assert failure.value.log_tail == "words of the part"
+
+    def test_starts_nothing_where_it_attaches(self, ward_of: Any) -> None:
+        ward = ward_of(launch=None)
+
+        assert ward.start() == "attached to test://engine"
+        ward.await_ready()
+        ward.turn()
+
+        assert ward.engine.status is Status.HEALTHY
+
+    def test_says_which_setting_names_an_engine_that_does_not_answer(
+        self, ward_of: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ward = ward_of(launch=None, probe=fakes.probe("refused"))
+        monkeypatch.setattr(ward._keeper, "_startup_limit", timedelta(milliseconds=20))
+        ward.start()
+
+        with pytest.raises(EngineUnreachableError, match=r"refused.*PROCOS_ENGINE_URL names it"):
+            ward.await_ready()
+
+    def test_stops_waiting_for_who_wants_to_stop(self, ward_of: Any, fakes: Any, course: Course) -> None:
+        ward = ward_of(fakes.Process(), probe=fakes.probe("refused"))
+        course.stop.set()
+
+        with pytest.raises(BootStopped):
+            ward.start()
+
+
+class TestTurn:
+    def test_tells_of_an_engine_that_died_and_is_back(self, ward_of: Any, fakes: Any, ears: Any) -> None:
+        first = fakes.Process()
+        ward = ward_of(first, fakes.Process(pid=4712))
+        ward.start()
+        ward.await_ready()
+
+        first.end(-9)
+        until(lambda: ward.turn() or (ward.engine.pid == 4712 and ward.engine.is_healthy))
+
+        assert "was killed by SIGKILL" in ears.events[0]
+        assert "words of the part" in ears.events[0]
+        assert ears.events[1] == "the engine is back (pid 4712)"
+        assert ward.engine.restarts == 1
+
+    def test_ends_an_engine_that_has_been_silent_for_too_long(
+        self, ward_of: Any, fakes: Any, ears: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        silent, probe = fakes.Process(obeys=False), fakes.probe(None)
+        ward = ward_of(silent, fakes.Process(pid=4712), probe=probe)
+        ward.start()
+        ward.await_ready()
+        probe.answers.extend(["no answer within 2 s"])
+        probe.answers.popleft()
+
+        ward.turn()
+        assert silent.signals == []  # a moment of silence is none
+
+        monkeypatch.setattr(ward, "_silence_limit", -1.0)
+        ward.turn()
+        probe.answers[0] = None
+        until(lambda: ward.turn() or (ward.engine.pid == 4712 and ward.engine.is_healthy))
+
+        assert silent.signals == ["TERM", "KILL"]
+        assert "did not answer for 0 s (no answer within 2 s)" in ears.events[0]
+
+    def test_gives_up_on_an_engine_that_does_not_stay_up(
+        self, ward_of: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ward_module, "MOST_RESTARTS", 0)
+        first = fakes.Process()
+        ward = ward_of(first, fakes.Process())
+        ward.start()
+        ward.await_ready()
+        first.end(1)
+
+        with pytest.raises(PartFailedError, match="was started 0 times within 10 minutes; the last time it ended with"):
+            until(lambda: ward.turn() or False)
+
+    def test_keeps_the_guard(self, ward_of: Any, fakes: Any) -> None:
+        ward = ward_of(fakes.Process())
+        ward.start()
+        ward.await_ready()
+
+        ward.turn()
+
+        assert ward._nursery.renewed == 1
