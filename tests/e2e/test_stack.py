@@ -71,7 +71,7 @@ class Stack:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the stack, the supervisor and its guard included."""
-        supervisor = psutil.Process(self.folder.supervisor_pid())
+        supervisor = psutil.Process(self.folder.owner_pid())
         return [supervisor, *supervisor.children(recursive=True)]
 
 

@@ -30,6 +30,7 @@ from procos.kernel.parts.engine import engine_part, external_engine
 from procos.kernel.ports import Ports
 from procos.kernel.signals import on_signals
 from procos.logs import get_logger
+from procos.shipped import ORCHESTRATOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ class Microkernel:
         go_through(BootPhase.ENGINE, self._ward.start)
         go_through(BootPhase.READINESS, self._ward.await_ready)
         go_through(BootPhase.MODELS, lambda: self._course.patiently(self._deploy))
-        go_through(BootPhase.ORCHESTRATOR, lambda: self._course.patiently(self._orchestrator.ensure))
+        go_through(BootPhase.ORCHESTRATOR, self._start_orchestrator)
 
     def _validate(self) -> str:
         starts_engine = self._ward.is_own
@@ -120,6 +121,17 @@ class Microkernel:
     def _deploy(self) -> str:
         return deploy_all(self._processes, self._models)
 
+    def _start_orchestrator(self) -> str:
+        """Start it, or wait for the kernel whose turn it is, which may have died over it."""
+        outcomes: list[str] = []
+
+        def missing() -> str | None:
+            outcomes.append(self._course.patiently(self._orchestrator.ensure))
+            return None if self._orchestrator.instance else outcomes[-1]
+
+        self._course.await_answer(missing, limit=timedelta(seconds=2 * TURN_SECONDS), what=ORCHESTRATOR)
+        return outcomes[-1]
+
     def _monitor(self) -> None:
         self._course.begin_monitoring(f"the engine at {self._ward.part.address}; Ctrl-C or SIGTERM ends it")
         turn, seconds = 0, self._settings.health_check_interval / TURNS_IN_AN_INTERVAL
@@ -128,19 +140,19 @@ class Microkernel:
             turn += 1
             self._ward.turn()
             self._metrics.see(self._ward.engine)
-            if turn % ORCHESTRATOR_EVERY == 0:
-                self._look_after_orchestrator()
+            self._look_after_orchestrator(is_due=turn % ORCHESTRATOR_EVERY == 0)
 
-    def _look_after_orchestrator(self) -> None:
-        """See that there still is one: it ends by itself once a day, and is then started anew."""
+    def _look_after_orchestrator(self, *, is_due: bool) -> None:
+        """Keep the turn, and see that there still is one: it ends by itself once a day, and is started anew."""
         before = self._orchestrator.instance
         try:
-            outcome = self._orchestrator.ensure()
+            self._has_turn()
+            outcome = self._orchestrator.ensure() if is_due else ""
         except ProcosError as error:
             log.warning("kernel.orchestrator_not_seen_to", reason=str(error))
             return
         if self._orchestrator.instance != before:
-            self._course.announcer.happened(f"{BootPhase.ORCHESTRATOR}: {outcome}")
+            self._course.announcer.happened(f"{ORCHESTRATOR}: {outcome}")
 
     def _leave(self) -> None:
         """Take leave of what is up, and end the engine if it is ours."""

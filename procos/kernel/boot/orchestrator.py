@@ -38,6 +38,7 @@ class Orchestrator:
             for instance in surplus:
                 self._processes.cancel(instance)
             return f"instance {running[0]} runs already" + (f", {len(surplus)} more were ended" if surplus else "")
+        self.instance = None
         if not self._has_turn():
             return "another kernel starts it"
         self.instance = self._processes.start(ORCHESTRATOR, _variables())
