@@ -229,6 +229,7 @@ class Settings(BaseSettings):
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     process_directory: Path = Field(Path("processes"), description="Folder of the process models.")
+    request_kinds: _Names = Field((), description="What users may ask for; all that says what it takes, if unset.")
     startup_timeout: float = Field(120.0, gt=0, description="Seconds a part of the local stack may take to come up.")
     health_check_interval: float = Field(10.0, gt=0, description="Seconds between health checks of the local stack.")
     state_directory: Path = Field(Path(".procos"), description="Folder of pids, logs and data of the local stack.")
