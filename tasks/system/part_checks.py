@@ -64,7 +64,7 @@ def broker_trouble(settings: Settings) -> str | None:
     """
     queues = sorted(set(by_queue()) - {Queue.CALLBACKS})
     found = depths(settings.broker, queues)
-    unserved = unconsumed(found) if _counts_consumers(settings) else _without_slots(settings.redis, queues)
+    unserved = unconsumed(found) if _counts_consumers(settings) else without_slots(settings.redis, queues)
     return f"no worker takes from {', '.join(unserved)}" if unserved else None
 
 
@@ -101,7 +101,7 @@ def unconsumed(found: Mapping[str, QueueDepth]) -> list[str]:
     return sorted(name for name, depth in found.items() if depth.missing or not depth.consumers)
 
 
-def _without_slots(settings: RedisSettings, queues: Collection[str]) -> list[str]:
+def without_slots(settings: RedisSettings, queues: Collection[str]) -> list[str]:
     """Return the queues no worker shows slots for: a broker on Redis does not count who takes from a queue."""
     try:
         client = store.client(settings.url)

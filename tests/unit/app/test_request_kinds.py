@@ -56,7 +56,7 @@ class TestKinds:
         assert sorted(kinds) == ["order", "order_process"]
 
     def test_are_none_where_the_narrowing_names_none(self, tmp_path: Path) -> None:
-        assert kinds_in([put(tmp_path, "order")], only=["oder"]) == {}
+        assert kinds_in([put(tmp_path, "order")], only=["ordr"]) == {}
 
 
 class TestSettings:
@@ -93,7 +93,7 @@ class TestKindNamed:
     @pytest.mark.parametrize(
         ("name", "said"),
         [
-            ("oder", "no request of kind 'oder' is known; known kinds: invoice, order; did you mean order?"),
+            ("ordr", "no request of kind 'ordr' is known; known kinds: invoice, order; did you mean order?"),
             ("order_proces", "known kinds: invoice, order; did you mean order_process?"),
             ("Order", "did you mean order?"),
             ("shipping", "no request of kind 'shipping' is known; known kinds: invoice, order"),

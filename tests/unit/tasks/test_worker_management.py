@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import StepCancelled
+from procos.domain.errors import BrokerUnreachableError, StepCancelled
 from procos.queues import QueueDepth
 from procos.settings import load_settings
-from tasks.system.fleet import Run, Worker, workers_in
+from tasks.system.fleet import CeleryFleet, Run, Worker, workers_in
 from tasks.system.scaling import Verdict, advice_for
 from tasks.system.worker_management import DRAIN_SECONDS, WorkerManagementInput, managed
 
@@ -173,3 +173,16 @@ class TestAnswers:
     def test_of_others_may_lack_anything(self, answer: dict[str, Any]) -> None:
         (worker,) = workers_in({"x": answer}, {}, {"x": None})
         assert (worker.queues, worker.concurrency, worker.runs) == ((), 0, ())
+
+
+class TestCeleryFleet:
+    def test_says_that_the_broker_is_away_and_where_without_the_password(self) -> None:
+        fleet = CeleryFleet(load_settings({"PROCOS_BROKER_URL": "amqp://guest:secret@127.0.0.1:9//"}, dotenv=None))
+        for question in (fleet.workers, lambda: fleet.depths(["ai"])):
+            with pytest.raises(BrokerUnreachableError) as raised:
+                question()
+            assert "secret" not in str(raised.value)
+
+    def test_does_not_know_what_is_in_flight_while_redis_is_away(self) -> None:
+        settings = load_settings({"PROCOS_REDIS_URL": "redis://127.0.0.1:9/0"}, dotenv=None)
+        assert CeleryFleet(settings).in_flight(["ai"]) is None
