@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bridge.registry import replica_of
 from bridge.unclaimed import IN_HAND_FOR, sighting, sightings
+from procos.ledger_keys import replica_of
 from procos.logs import get_logger
 
 if TYPE_CHECKING:

@@ -55,13 +55,13 @@ class Registry(Store):
 
     def replicas(self) -> frozenset[str]:
         """Return the replica ids of all bridges that run."""
-        return self.alive(replica_of(holder) for holder in self.holders())
+        return self.alive(keys.replica_of(holder) for holder in self.holders())
 
     def abandoned(self) -> frozenset[str]:
         """Return the worker ids of bridges that are gone."""
         holders = self.holders()
-        alive = self.alive(replica_of(holder) for holder in holders)
-        return frozenset(holder for holder in holders if replica_of(holder) not in alive)
+        alive = self.alive(keys.replica_of(holder) for holder in holders)
+        return frozenset(holder for holder in holders if keys.replica_of(holder) not in alive)
 
     def has_turn(self, job: str, seconds: float) -> bool:
         """Take or keep the turn at a periodic job; it passes on when its holder has not asked for `seconds`."""
@@ -110,8 +110,3 @@ class Registry(Store):
         with self._reachable():
             answer = self._hold(keys=[name], args=[self.boot_id, round(seconds * 1000)])
         return None if answer == 1 else str(answer)
-
-
-def replica_of(holder: str) -> str:
-    """Return whose worker id this is: `<replica>/<queue>`, or `<replica>/<group>/<queue>` for topics with caps."""
-    return holder.partition("/")[0]

@@ -79,6 +79,11 @@ def replica(replica_id: str) -> str:
     return f"procos:replica:{replica_id}"
 
 
+def replica_of(holder: str) -> str:
+    """Return whose worker id this is: `<replica>/<queue>`, or `<replica>/<group>/<queue>` for topics with caps."""
+    return holder.partition("/")[0]
+
+
 def turn(job: str) -> str:
     """Return the key that one of the replicas does a periodic job by."""
     return f"procos:turn:{job}"

@@ -7,6 +7,7 @@ point group `procos.routes`: each entry names a mapping from topic to `Route`. `
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -19,7 +20,6 @@ from procos.queues import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,9 @@ AI_QUERY_VARIABLES = ("user_query", "provider", "model", "max_tokens", "temperat
 FORMATTING_VARIABLES = (
     "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
 )  # fmt: skip
+ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
+LOOK = timedelta(minutes=2)
+"""More than the questions of a system task may take together."""
 
 ROUTES: Mapping[Topic, Route] = MappingProxyType(
     {
@@ -90,6 +93,39 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.response_formatting",
             variables=FORMATTING_VARIABLES,
+        ),
+        Topic("system_initialization"): Route(
+            task_name="procos.system_initialization",
+            queue=Queue.GENERIC,
+            module="tasks.system.initialization",
+            variables=("system_mode", "kernel_version", "startup_time"),
+            time_limit=LOOK,
+        ),
+        Topic("worker_management"): Route(
+            task_name="procos.worker_management",
+            queue=Queue.GENERIC,
+            module="tasks.system.worker_management",
+            variables=("action",),
+            time_limit=LOOK,
+        ),
+        Topic("health_monitoring"): Route(
+            task_name="procos.health_monitoring",
+            queue=Queue.GENERIC,
+            module="tasks.system.health_monitoring",
+            variables=("consecutive_troubles",),
+            time_limit=LOOK,
+        ),
+        Topic("request_routing"): Route(
+            task_name="procos.request_routing",
+            queue=Queue.GENERIC,
+            module="tasks.system.request_routing",
+            errors=("UNKNOWN_REQUEST", "INVALID_REQUEST"),
+        ),
+        Topic("error_handling"): Route(
+            task_name="procos.error_handling",
+            queue=Queue.GENERIC,
+            module="tasks.system.error_handling",
+            variables=ERROR_VARIABLES,
         ),
     }
 )

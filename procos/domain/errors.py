@@ -4,6 +4,7 @@
     ├── SettingsError                 a setting is missing, unknown or wrong        exit 2
     ├── ModelError                    a BPMN model cannot be deployed               exit 2
     ├── UsageError                    a command was called with what cannot be      exit 2
+    │   └── UnknownRequestError       … a kind of request nobody serves
     ├── VariableError                 a value cannot become an engine variable, or back
     ├── DispatchError                 a message is not a dispatch or envelope we can read
     │   └── NewerVersionError         … because it is of a newer version
@@ -37,11 +38,15 @@ A class exists because somebody handles it differently. Each carries its fields 
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
+
+MOST_SHOWN = 20
+"""Names in a message, which the engine cuts."""
 
 
 class ProcosError(Exception):
@@ -86,6 +91,19 @@ class UsageError(ProcosError):
     """Raised when a command is given what cannot be, such as the key of a process that is not deployed."""
 
     exit_code = 2
+
+
+class UnknownRequestError(UsageError):
+    """Raised when no process serves a kind of request; `request_routing` makes a BPMN error of it."""
+
+    def __init__(self, kind: str, known: Collection[str], *, alike: Collection[str] = ()) -> None:
+        """Say which kinds there are; `kind` is empty where it is no name, so that nobody's text is quoted."""
+        self.kind, self.known = kind, tuple(sorted(known))
+        what = f"no request of kind {kind!r} is known" if kind else "the kind of a request is missing, or no name"
+        shown = ", ".join(self.known[:MOST_SHOWN]) or "none"
+        rest = f" and {len(self.known) - MOST_SHOWN} more" if len(self.known) > MOST_SHOWN else ""
+        near = difflib.get_close_matches(kind, sorted({*known, *alike}), n=1)
+        super().__init__(f"{what}; known kinds: {shown}{rest}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 class VariableError(ProcosError):

@@ -13,7 +13,7 @@ are). Running it twice is harmless: it only looks.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import to_jsonable_python
@@ -22,6 +22,9 @@ from procos.domain.errors import BusinessError
 from procos.logs import get_logger
 from tasks.generic.json_schema import Problem, problems
 from tasks.task import process_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 log = get_logger(__name__)
 
@@ -56,7 +59,7 @@ def input_validation(step: InputValidationInput) -> InputValidationOutput:
         BusinessError: VALIDATION_FAILED, with every problem and the variable it is about.
         PermanentError: the schema itself is wrong, or refers to another document.
     """
-    found = problems(step.json_schema, document_of(step))
+    found = problems(step.json_schema, document_of(step.model_extra or {}))
     if not found:
         return InputValidationOutput(valid=True, validation_errors=[])
     log.info("input.refused", variables=sorted({problem.place for problem in found}))
@@ -64,9 +67,10 @@ def input_validation(step: InputValidationInput) -> InputValidationOutput:
     raise BusinessError("VALIDATION_FAILED", message_of(found), variables=verdict.model_dump())
 
 
-def document_of(step: InputValidationInput) -> dict[str, Any]:
-    """Return the variables of a step as JSON Schema sees them."""
-    document: dict[str, Any] = to_jsonable_python(step.model_extra or {})
+def document_of(variables: Mapping[str, object]) -> dict[str, Any]:
+    """Return variables as JSON Schema sees them; one that is null counts as absent."""
+    given = {name: value for name, value in variables.items() if value is not None}
+    document: dict[str, Any] = to_jsonable_python(given)
     return document
 
 

@@ -10,6 +10,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("procos", "bridge", "tasks")
+PROCESSES = "processes"
 
 
 @pytest.fixture(scope="module")
@@ -30,5 +31,10 @@ class TestWheel:
         folder = ROOT / "procos" / "starting_points"
         assert {file.relative_to(ROOT).as_posix() for file in folder.rglob("*.txt")} - names == set()
 
+    def test_holds_every_process_with_all_that_belongs_to_it(self, names: set[str]) -> None:
+        files = {file.relative_to(ROOT).as_posix() for file in (ROOT / PROCESSES).rglob("*") if file.is_file()}
+        assert files
+        assert {name for name in names if name.startswith(f"{PROCESSES}/")} == files
+
     def test_holds_nothing_else(self, names: set[str]) -> None:
-        assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == set(PACKAGES)
+        assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {*PACKAGES, PROCESSES}

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.orphans import Holders, Orphans
-from bridge.registry import replica_of
 from bridge.unclaimed import Unclaimed
 from procos.domain.external_task import Topic
 from procos.engine.protocol import Subscription
-from procos.ledger_keys import State
+from procos.ledger_keys import State, replica_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -44,6 +44,7 @@ class TestInputValidation:
             {"user_query": "why?", "ai_provider": "auto", "max_tokens": 500, "user_id": "alice"},
             {"user_query": "\u200bwhy?\n", "temperature": 0.0, "complexity_score": 1, "include_metadata": True},
             {"user_query": "x" * 100_000, "something_else": {"a": [1, None]}},
+            {"user_query": "why?", "ai_provider": None, "max_tokens": None},
             {"user_query": "why?", "json_schema": 1, "model_config": 2, "copy": 3, "data": 4},
         ],
     )
@@ -54,6 +55,7 @@ class TestInputValidation:
         ("variables", "message"),
         [
             ({}, "user_query: is missing"),
+            ({"user_query": None}, "user_query: is missing"),
             ({"user_query": ""}, "user_query: expected a question that is not blank"),
             ({"user_query": " \n\u00a0"}, "user_query: expected a question that is not blank"),
             ({"user_query": 7}, "user_query: expected string, got integer"),
