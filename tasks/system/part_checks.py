@@ -2,13 +2,13 @@
 
 | part | is healthy when |
 |---|---|
-| `engine` | it names its version, with the credentials that are set here |
+| `engine` | it names its version, with the credentials that are set here; or `PROCOS_ENGINE_URL` is not set |
 | `broker` | it answers, and a worker takes from every queue of the routes |
 | `redis` | it answers |
 | `bridge` | at least one holds its replica id |
 
-A worker needs no engine for its own work, so `PROCOS_ENGINE_URL` may not be set for it; the engine's trouble says so.
-Addresses are named without credentials.
+A worker needs no engine for its own work, so it may not be told where one is. That a step has come to it is then the
+best sign of life there is. Addresses are named without credentials.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from procos.queues import QueueDepth
-    from procos.settings import EngineSettings, RedisSettings, Settings
+    from procos.settings import RedisSettings, Settings
     from tasks.system.parts_state import Check
 
 ENGINE_SECONDS = 5.0
@@ -39,20 +39,21 @@ ENGINE_SECONDS = 5.0
 def part_checks(settings: Settings) -> Mapping[str, Check]:
     """Return the check of every part."""
     return {
-        "engine": partial(engine_trouble, settings.engine),
+        "engine": partial(engine_trouble, settings),
         "broker": partial(broker_trouble, settings),
         "redis": partial(redis_trouble, settings.redis),
         "bridge": partial(bridge_trouble, settings.redis),
     }
 
 
-def engine_trouble(settings: EngineSettings) -> str | None:
-    """Ask the engine for its version.
+def engine_trouble(settings: Settings) -> str | None:
+    """Ask the engine for its version, where it is known.
 
     Raises:
         EngineUnreachableError, EngineError, SettingsError: it does not say, and why.
     """
-    HttpEngine(Transport(settings.model_copy(update={"timeout": ENGINE_SECONDS}))).version()
+    if settings.is_set("PROCOS_ENGINE_URL"):
+        HttpEngine(Transport(settings.engine.model_copy(update={"timeout": ENGINE_SECONDS}))).version()
     return None
 
 

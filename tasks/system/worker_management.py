@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tasks.system.fleet import Fleet, Worker
     from tasks.system.scaling import Advice
 
-DRAIN_SECONDS = 20.0
+DRAIN_SECONDS = 10.0
+"""Shorter than whoever shuts down waits for it (`PROCOS_KERNEL_FAREWELL_LIMIT`)."""
 REPORT_SECONDS = 15.0
 """What is left of the time limit for the report, after a drain."""
 LOOK_SECONDS = 0.5
