@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "processes": ("procos.cli.processes:processes", "List the deployed processes, what runs and what waits."),
     "run": ("procos.cli.run:run", "Start a process, show its steps, print its result."),
     "request": ("procos.cli.request:request", "Ask the system for something, print the answer."),
+    "scenario": ("procos.cli.scenario:scenario", "Tell a story of the system at work: startup, ai-query."),
     "routes": ("procos.cli.routes:routes", "List every topic: task, queue, lease and retries."),
     "incidents": ("procos.cli.incidents:incidents", "List the steps that wait for a person, and why."),
     "retry": ("procos.cli.retry:retry", "Try steps again that wait for a person."),

@@ -151,6 +151,16 @@ class TestCorrelate:
         assert first.cancel()
 
 
+class TestRequest:
+    def test_may_not_bring_what_is_the_systems_own(self, client: Client) -> None:
+        with pytest.raises(UsageError, match="request_kind: names that begin with request_ are the system's own"):
+            client.request("echo", {"request_kind": "other"})
+
+    def test_says_that_a_kernel_is_wanted_where_none_has_booted(self, client: Client) -> None:
+        with pytest.raises(UsageError, match=r"nobody waits for it.*requests are taken where a kernel has booted"):
+            client.request("echo")
+
+
 class TestProcesses:
     def test_say_what_runs_of_each_version(self, client: Client, key: Topic, deploy: Callable[..., None]) -> None:
         deploy(WAITS)

@@ -71,7 +71,7 @@ def engine_part(settings: Settings, *, folder: StackFolder, ports: Ports) -> Par
 
 def missing_for_engine(settings: Settings) -> Iterator[str]:
     """Name what an engine started here would need and does not find, with the cure."""
-    version = java_version(_java())
+    version = installed_java()
     if version is None or version < LEAST_JAVA:
         found = "is missing" if version is None else f"is needed, and {_java()} is Java {version}"
         yield (
@@ -142,6 +142,11 @@ class _CallProbe:
         except ProcosError as error:
             return str(error)
         return None
+
+
+def installed_java() -> int | None:
+    """Return the major version of the Java an engine started here would run on, if there is one."""
+    return java_version(_java())
 
 
 def _java() -> str | None:

@@ -103,8 +103,11 @@ class TestChecks:
         provider_server.tags_status = 503
         settings = load_settings({"PROCOS_ENGINE_URL": f"{provider_server.url}/engine-rest"}, dotenv=None)
         with pytest.raises(Exception, match="503"):
-            engine_trouble(settings.engine)
+            engine_trouble(settings)
         assert provider_server.paths == ["/engine-rest/version"]
+
+    def test_take_an_engine_nobody_told_of_for_healthy(self) -> None:
+        assert engine_trouble(load_settings({}, dotenv=None)) is None  # a step has come from it
 
 
 class TestSystemInitialization:
