@@ -10,6 +10,8 @@ from pathlib import Path
 ORCHESTRATOR = "procos_system_orchestrator"
 SHUTDOWN = "procos_system_shutdown"
 USER_REQUEST = "procos_user_request"
+SHUTDOWN_SIGNAL = "SystemShutdown"
+"""The BPMN signal that ends the orchestrator."""
 SYSTEM_PROCESSES = (ORCHESTRATOR, SHUTDOWN, USER_REQUEST)
 
 

@@ -54,7 +54,7 @@ class KernelProcess:
     def is_ready(self) -> bool:
         try:
             return requests.get(f"{self.health}/readyz", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def await_ready(self) -> None:
@@ -87,9 +87,10 @@ class KernelProcess:
 
 @contextmanager
 def running_kernel(
-    folder: Path, settings: Mapping[str, str], *, engine_port: int, health_port: int, prefix: Sequence[str] = ()
-) -> Iterator[KernelProcess]:
-    """Run a kernel for the length of the block; nothing of it is left afterwards."""
+    folder: Path, settings: Mapping[str, str], *, engine_port: int, health_port: int, prefix: Sequence[str] = (),
+    leaves_nothing: bool = True,
+) -> Iterator[KernelProcess]:  # fmt: skip
+    """Run a kernel for the length of the block; nothing of it is left afterwards, unless another one has its folder."""
     environment = {
         **clean_environment(),
         "PROCOS_STATE_DIRECTORY": str(folder),
@@ -114,7 +115,8 @@ def running_kernel(
     finally:
         if process.poll() is None:
             kernel.stop()
-        until(lambda: not kernel.left(), STOP_SECONDS, f"all of it is gone: {kernel.left()}")
+        if leaves_nothing:
+            until(lambda: not kernel.left(), STOP_SECONDS, f"all of it is gone: {kernel.left()}")
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:

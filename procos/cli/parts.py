@@ -32,7 +32,8 @@ def kernel() -> None:
         try:
             Microkernel(chosen, folder=folder, announcer=Announcer()).run()
         except PartFailedError as error:
-            click.echo(f"\nthe end of {folder.log(error.part)}:\n{error.log_tail}\n", err=True)
+            if error.log_tail:
+                click.echo(f"\nthe end of {folder.log(error.part)}:\n{error.log_tail}\n", err=True)
             raise
 
 

@@ -70,11 +70,12 @@ def down() -> None:
 def status(*, as_json: bool) -> None:
     """Show each part of the local stack, its queues, and what is in flight."""
     folder = StackFolder(load_settings().state_directory)
-    state = folder.state() if folder.is_running() else None
+    kernel = _kernel_of(folder)
+    # A kernel of its own has an engine to show, without a stack around it.
+    state = folder.state() if folder.is_running() else kernel
     if state is None:
         click.echo(_json(None) if as_json else f"not running{_last_words(folder)}; start it with `procos up`")
         raise SystemExit(UNREACHABLE)
-    kernel = _kernel_of(folder)
     state = state.seen_through(kernel)
     work = work_of(settings_with(folder.environment()), [part.name for part in state.parts])
     if as_json:

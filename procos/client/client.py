@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procos.client.instance import ProcessInstance
 from procos.client.retries import retry_each
-from procos.domain.errors import UsageError
+from procos.domain.errors import MessageUntakenError, UsageError
 from procos.domain.external_task import ProcessInstanceId
 from procos.engine.correlation import correlate
 from procos.engine.http import HttpEngine
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 USER_REQUEST = "UserRequest"
 """The message that starts `procos_user_request`."""
 KIND = "request_kind"
-RESERVED = "request_"
+PREFIX = "request_"
+RESERVED = ("error_code", "process_to_execute")
 
 
 class Client:
@@ -74,13 +75,15 @@ class Client:
             UsageError: no kernel has deployed the system's processes, or a variable cannot be carried.
             EngineUnreachableError: the engine does not answer; whether the request was taken is not known.
         """
-        if reserved := sorted(name for name in variables or {} if name.startswith(RESERVED)):
-            raise UsageError(f"{', '.join(reserved)}: names that begin with {RESERVED} are the system's own")
+        if reserved := sorted(name for name in variables or {} if name.startswith(PREFIX) or name in RESERVED):
+            own = f"{', '.join(RESERVED)}, and those that begin with {PREFIX}"
+            raise UsageError(f"{', '.join(reserved)}: these names are the system's own: {own}")
         asked = {**(variables or {}), KIND: kind}
         try:
             return self.correlate(USER_REQUEST, asked, business_key=business_key)
-        except UsageError as error:
-            raise UsageError(f"{error}; requests are taken where a kernel has booted: `procos up`") from error
+        except MessageUntakenError as error:
+            cure = "requests are taken where a kernel has booted: `procos up`, or `procos kernel` beside your engine"
+            raise UsageError(f"{error}; {cure}") from error
 
     def instance(self, instance_id: str) -> ProcessInstance:
         """Return an instance that runs or has ended.

@@ -4,7 +4,8 @@
     ├── SettingsError                 a setting is missing, unknown or wrong        exit 2
     ├── ModelError                    a BPMN model cannot be deployed               exit 2
     ├── UsageError                    a command was called with what cannot be      exit 2
-    │   └── UnknownRequestError       … a kind of request nobody serves
+    │   ├── UnknownRequestError       … a kind of request nobody serves
+    │   └── MessageUntakenError       … a BPMN message nobody waits for, or several do
     ├── VariableError                 a value cannot become an engine variable, or back
     ├── DispatchError                 a message is not a dispatch or envelope we can read
     │   └── NewerVersionError         … because it is of a newer version
@@ -104,6 +105,13 @@ class UnknownRequestError(UsageError):
         rest = f" and {len(self.known) - MOST_SHOWN} more" if len(self.known) > MOST_SHOWN else ""
         near = difflib.get_close_matches(kind, sorted({*known, *alike}), n=1)
         super().__init__(f"{what}; known kinds: {shown}{rest}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+class MessageUntakenError(UsageError):
+    """Raised when a BPMN message was taken by nobody: the engine keeps none."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(f"message {message!r} was taken by nobody: {reason}")
 
 
 class VariableError(ProcosError):

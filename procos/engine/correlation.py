@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procos.domain.errors import EngineError, UsageError, VariableError
+from procos.domain.errors import EngineError, MessageUntakenError, UsageError, VariableError
 from procos.domain.external_task import ProcessInstanceId
 from procos.engine.wire import variables_to_json
 
@@ -29,7 +29,8 @@ def correlate(
     """Send a message; returns the instance that took it, or was started by it.
 
     Raises:
-        UsageError: nobody waits for it, more than one does, or a variable cannot be carried.
+        MessageUntakenError: nobody waits for it, or more than one does.
+        UsageError: a variable cannot be carried.
     """
     try:
         body = {
@@ -46,8 +47,13 @@ def correlate(
     except EngineError as refusal:  # whatever class its words make of it: the message's own name is among them
         if refusal.status != BAD_REQUEST or MISMATCH not in str(refusal):
             raise
-        raise UsageError(f"message {message!r} was taken by nobody: {_why(str(refusal))}") from refusal
+        raise MessageUntakenError(message, _why(str(refusal))) from refusal
     return _receiver(taken)
+
+
+def throw_signal(transport: Transport, name: str) -> None:
+    """Throw a BPMN signal to whoever waits for it; nobody may."""
+    transport.command("/signal", {"name": name})
 
 
 def _receiver(taken: Mapping[str, Any]) -> ProcessInstanceId:

@@ -135,9 +135,14 @@ class Processes:
         return ProcessInstanceId(answer["id"])
 
     def running(self, key: str) -> Sequence[ProcessInstanceId]:
-        """List the running instances of a process, of all its versions, the oldest first."""
+        """List the running instances of a process, of all its versions; the oldest first, where history knows them."""
+        rows = self._transport.get("/process-instance", {"processDefinitionKey": key})
+        ids = [ProcessInstanceId(row["id"]) for row in rows]
+        if len(ids) <= 1:
+            return ids
         question = {"processDefinitionKey": key, "unfinished": "true", "sortBy": "startTime", "sortOrder": "asc"}
-        return [ProcessInstanceId(row["id"]) for row in self._transport.get("/history/process-instance", question)]
+        known = [ProcessInstanceId(row["id"]) for row in self._transport.get("/history/process-instance", question)]
+        return [*(each for each in known if each in ids), *(each for each in sorted(ids) if each not in known)]
 
     def cancel(self, instance_id: ProcessInstanceId) -> bool:
         """Delete a running instance with what it has called; False when there is none.

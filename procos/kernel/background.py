@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from procos.domain.errors import PartFailedError
 from procos.kernel import logs
-from procos.kernel.leftovers import end_leftovers, lives
+from procos.kernel.leftovers import end_leftovers_in, lives
 from procos.kernel.parts.environment import own_environment, python
 from procos.kernel.stack import Phase
 
@@ -80,10 +80,11 @@ def stop(folder: StackFolder, *, settings: Settings, observer: Observer) -> bool
     if was_running:
         _send(folder, signal.SIGTERM)
         drain = timedelta(seconds=max(settings.worker.soft_shutdown, settings.bridge.drain_timeout))
-        if not _await_end(folder, drain + STOP_MARGIN, observer):
+        farewell = timedelta(seconds=settings.kernel.farewell_limit if settings.kernel.farewell else 0)
+        if not _await_end(folder, farewell + drain + STOP_MARGIN, observer):
             _send(folder, signal.SIGKILL)
             _await_end(folder, KILL_LIMIT, observer)
-    return bool(end_leftovers(folder.state())) or was_running
+    return bool(end_leftovers_in(folder)) or was_running
 
 
 def _state_of(folder: StackFolder, process: subprocess.Popen[bytes] | None) -> StackState | None:

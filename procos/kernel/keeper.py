@@ -33,7 +33,6 @@ log = get_logger(__name__)
 BUILD_LIMIT = timedelta(minutes=35)
 BUILD_IS_LONG = timedelta(seconds=2)
 EXTERNAL_LIMIT = timedelta(seconds=10)
-GRACE_WHILE_STARTING = timedelta(seconds=3)
 KILL_LIMIT = timedelta(seconds=5)
 PAUSE = timedelta(milliseconds=150)
 FIRST_DELAY = timedelta(milliseconds=500)
@@ -89,7 +88,7 @@ class Keeper:
         self._spawner = spawner
         self._inbox = inbox
         self._log = log
-        self._startup_limit = startup_limit
+        self._startup_limit = part.startup_limit or startup_limit
         self._child: Process | None = None
         self._lock = threading.Lock()
         self._condemned = ""
@@ -239,8 +238,9 @@ class Keeper:
             child.wait(KILL_LIMIT.total_seconds())
 
     def _grace(self) -> float:
-        # Who is not up yet has nothing to bring to an end, and may not even listen to signals.
-        return (self.part.grace if self._is_up.is_set() else min(self.part.grace, GRACE_WHILE_STARTING)).total_seconds()
+        # Who is not up yet may not even listen to signals.
+        starting = min(self.part.grace, self.part.starting_grace)
+        return (self.part.grace if self._is_up.is_set() else starting).total_seconds()
 
     def _mourn(self, life: _Life, delay: timedelta) -> None:
         log.warning("part.ended", part=self.part.name, ending=life.ending, delay=delay.total_seconds())

@@ -64,6 +64,10 @@ class Part:
     launch: Callable[[str], Command] | None = None
     grace: timedelta = timedelta(seconds=10)
     """How long it may take to stop before it is killed."""
+    starting_grace: timedelta = timedelta(seconds=3)
+    """The same while it comes up: who is not up yet has nothing to bring to an end, unless it has children."""
+    startup_limit: timedelta | None = None
+    """How long it may take to come up; None means PROCOS_STARTUP_TIMEOUT."""
     settle: timedelta = timedelta()
     """How long it must have lived to count as up, where its probe alone cannot tell."""
     provides: Mapping[str, str] = field(default_factory=dict)

@@ -22,7 +22,6 @@ from procos.kernel.parts.kernel import kernel_part
 from procos.settings import load_settings
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from procos.kernel.part import Part
@@ -51,8 +50,8 @@ class Plan:
     parts: tuple[Part, ...]
     environment: Mapping[str, str]
     warnings: tuple[str, ...] = ()
-    farewell: Callable[[threading.Event], str] | None = None
-    """What is done before the first part is stopped; the event says that somebody does not want to wait."""
+    farewell: Callable[[Callable[[float], bool]], str] | None = None
+    """What is done before the first part is stopped; it is handed what lets seconds pass and says whether to hurry."""
 
 
 def chosen(settings: Settings, only: Sequence[str] = ()) -> tuple[Name, ...]:
@@ -106,7 +105,9 @@ def make_plan(settings: Settings, *, folder: StackFolder, ports: Ports, only: Se
         settings=settings_with(provided),
         directory=Path.cwd(),
     )
-    has_kernel = _is_started(settings, names, Name.ENGINE) and {Name.BROKER, Name.REDIS} <= set(names)
+    has_kernel = _is_started(settings, names, Name.ENGINE) and all(
+        need in names or is_external(settings, need) for need in (Name.BROKER, Name.REDIS)
+    )
     if has_kernel:
         services = [kernel_part(each, around, ports=ports) if each.name is Name.ENGINE else each for each in services]
     parts = [*services, *_programs(around, names, folder=folder, ports=ports)]

@@ -56,11 +56,19 @@ class Ports:
         return True
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of the loopback interface."""
+class GivenPorts(Ports):
+    """Takes the ports it is asked for, whether they are free or not: others know them by now."""
+
+    def choose(self, usual: int | None = None) -> int:
+        """Return the usual port, or any where there is none."""
+        return usual if usual is not None else super().choose()
+
+
+def is_free(port: int, address: str = LOOPBACK) -> bool:
+    """Whether a server could listen on this port; of the loopback interface, where nothing else is said."""
     with closing(_listener()) as listener:
         try:
-            listener.bind((LOOPBACK, port))
+            listener.bind((address, port))
         except OSError:
             return False
         return True

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from procos.kernel.leftovers import end_leftovers
+from procos.kernel.leftovers import end_leftovers_in
 from procos.kernel.plan import make_plan
 from procos.kernel.ports import Ports, is_free
 from procos.kernel.supervisor import Supervisor
@@ -30,7 +30,7 @@ def run_stack(settings: Settings, *, folder: StackFolder, only: Sequence[str], o
         SettingsError: something a part needs is missing on this machine.
         UsageError: the choice of parts cannot work.
     """
-    end_leftovers(folder.state())
+    end_leftovers_in(folder)
     warnings: list[str] = []
     while True:
         with Ports() as ports:

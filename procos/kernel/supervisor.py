@@ -27,7 +27,7 @@ from procos.kernel.stack import HealthReport, PartReport, Phase, StackState, Sta
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from procos.kernel.part import Name, Part
@@ -63,7 +63,8 @@ class Supervisor:
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._keepers: dict[Name, Keeper] = {}
         self._begun: set[Name] = set()
-        self._hurry = threading.Event()
+        self._is_taking_leave = False
+        self._is_hurried = False
         self._state = _first_state(plan)
 
     def run(self) -> Failure | None:
@@ -136,7 +137,7 @@ class Supervisor:
         was_ready = self._state.phase is Phase.READY
         self._become(replace(self._state, phase=Phase.STOPPING))
         if was_ready and self._plan.farewell is not None:
-            log.info("stack.farewell", outcome=self._plan.farewell(self._hurry))
+            self._take_leave(self._plan.farewell)
         for level in stop_levels(self._plan.parts):
             asked = time.monotonic()
             for part in level:
@@ -147,12 +148,27 @@ class Supervisor:
                     report = PartReport(name=part.name, status=Status.STOPPED)
                     self._become(self._state.with_report(report, now=time.time()))
 
+    def _take_leave(self, farewell: Callable[[Callable[[float], bool]], str]) -> None:
+        def is_hurried(seconds: float) -> bool:
+            threading.Event().wait(seconds)
+            return self._is_hurried
+
+        self._is_taking_leave = True
+        log.info("stack.farewell", outcome=farewell(is_hurried))
+        self._is_taking_leave = False
+        if self._is_hurried:
+            self._kill_all()
+
+    def _kill_all(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.kill()
+
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self._state.phase is Phase.STOPPING:
             # Ctrl-C for the second time: somebody does not want to wait.
-            self._hurry.set()
-            for keeper in self._keepers.values():
-                keeper.kill()
+            self._is_hurried = True
+            if not self._is_taking_leave:  # what is unfinished is to be deleted first, at an engine that lives
+                self._kill_all()
         # A simple queue may be filled from a handler that interrupts the very thread that reads it.
         self._inbox.put(StopRequest())
 

@@ -153,7 +153,7 @@ class TestCorrelate:
 
 class TestRequest:
     def test_may_not_bring_what_is_the_systems_own(self, client: Client) -> None:
-        with pytest.raises(UsageError, match="request_kind: names that begin with request_ are the system's own"):
+        with pytest.raises(UsageError, match="request_kind: these names are the system's own"):
             client.request("echo", {"request_kind": "other"})
 
     def test_says_that_a_kernel_is_wanted_where_none_has_booted(self, client: Client) -> None:

@@ -16,6 +16,7 @@ import requests
 from tests.availability import require
 from tests.chaos.postgres import running_cluster
 from tests.kernel_process import KernelProcess, kill, running_kernel, until
+from tests.local_stack import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +54,9 @@ def boot(services: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 
     with ExitStack() as running:
 
-        def start(folder: Path | None = None, *, port: int | None = None, **settings: str) -> KernelProcess:
+        def start(
+            folder: Path | None = None, *, port: int | None = None, shares_folder: bool = False, **settings: str
+        ) -> KernelProcess:
             state = folder or tmp_path_factory.mktemp("kernel")
             return running.enter_context(
                 running_kernel(
@@ -61,6 +64,7 @@ def boot(services: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
                     {**system(settings.pop("of", str(state))), "PROCOS_HEALTH_CHECK_INTERVAL": "2", **settings},
                     engine_port=port or a_port(),
                     health_port=a_port(),
+                    leaves_nothing=not shares_folder,
                 )
             )
 
@@ -91,14 +95,14 @@ class TestBoot:
 
     def test_shows_its_health_and_counts(self, kernel: KernelProcess) -> None:
         assert requests.get(f"{kernel.health}/readyz", timeout=5).json() == {
-            "status": "ready", "boot": "ok", "engine": "ok",
+            "status": "ready", "boot": "ok", "engine": "ok", "orchestrator": "ok",
         }  # fmt: skip
         assert (
             'procos_kernel_phase_seconds{phase="readiness"}' in requests.get(f"{kernel.health}/metrics", timeout=5).text
         )
 
     def test_refuses_a_second_kernel_in_its_folder(self, boot: Any, kernel: KernelProcess) -> None:
-        second = boot(kernel.folder)
+        second = boot(kernel.folder, shares_folder=True)
 
         assert second.await_end() == USAGE
         assert f"a kernel runs already in {kernel.folder} (pid {kernel.process.pid})" in second.said
@@ -113,6 +117,33 @@ class TestBoot:
         assert second.stop() == 0
         assert kernel.running(ORCHESTRATOR) == before
         assert kernel.is_ready()
+
+    def test_starts_one_orchestrator_where_two_boot_at_once(self, boot: Any, kernel: KernelProcess) -> None:
+        (before,) = kernel.running(ORCHESTRATOR)
+        requests.delete(f"{kernel.rest}/process-instance/{before}", timeout=20).raise_for_status()
+        both = [boot(PROCOS_ENGINE_URL=kernel.rest, of=str(kernel.folder)) for _ in range(2)]
+        for each in both:
+            each.await_ready()
+
+        assert len(kernel.running(ORCHESTRATOR)) == 1
+        assert [each.stop() for each in both] == [0, 0]
+        assert len(kernel.running(ORCHESTRATOR)) == 1  # neither was the last
+
+    @pytest.mark.parametrize(
+        ("access", "code", "words"),
+        [
+            ({"PROCOS_ENGINE_URL": "{rest}/nowhere"}, USAGE, "nowhere"),
+            ({"PROCOS_ENGINE_URL": "http://127.0.0.1:1"}, UNREACHABLE, "PROCOS_ENGINE_URL names it"),
+        ],
+        ids=["a wrong path", "nobody"],
+    )
+    def test_says_what_is_wrong_with_the_engine_it_is_to_attach_to(
+        self, boot: Any, kernel: KernelProcess, access: dict[str, str], code: int, words: str
+    ) -> None:
+        settings = {name: value.format(rest=kernel.rest) for name, value in access.items()}
+        other = boot(PROCOS_STARTUP_TIMEOUT="2", **settings)
+
+        assert (other.await_end(), words in other.said) == (code, True), other.said
 
 
 class TestCare:
@@ -154,6 +185,19 @@ class TestEnd:
         assert "runs already" not in second.said  # the farewell ended it
         assert len(second.running(ORCHESTRATOR)) == 1
 
+    def test_deploys_what_has_changed_between_two_boots(self, boot: Any, tmp_path: Path) -> None:
+        model = tmp_path / "sample_noop.bpmn"
+        model.write_text((ROOT / "tests/samples/models/sample_noop.bpmn").read_text("utf-8"), "utf-8")
+        first = boot(PROCOS_PROCESS_DIRECTORY=str(tmp_path))
+        first.await_ready()
+        assert first.stop() == 0
+
+        model.write_text(model.read_text("utf-8").replace("Do nothing", "Do as little"), "utf-8")
+        second = boot(first.folder, PROCOS_PROCESS_DIRECTORY=str(tmp_path))
+        second.await_ready()
+
+        assert "4 models, new: sample_noop 2" in second.said
+
     def test_leaves_no_orphan_when_it_is_killed(self, boot: Any) -> None:
         kernel = boot()
         kernel.await_ready()
@@ -175,8 +219,7 @@ class TestEnd:
 
     def test_is_at_home_as_the_first_process_of_a_container(self, services: dict[str, str], tmp_path: Path) -> None:
         namespace = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-        ports = {"engine_port": a_port(), "health_port": a_port()}
-        with running_kernel(tmp_path, services, prefix=namespace, **ports) as kernel:
+        with running_kernel(tmp_path, services, prefix=namespace, engine_port=a_port(), health_port=a_port()) as kernel:
             kernel.await_ready()
             (first,) = psutil.Process(kernel.process.pid).children()
             first.send_signal(signal.SIGTERM)
@@ -202,12 +245,11 @@ class TestMissing:
                 "the Redis at redis://127.0.0.1:1/0 cannot be",
             ),
             ({"PROCOS_ENGINE_DB_URL": "postgresql://127.0.0.1:1/x"}, UNREACHABLE, "the database at 127.0.0.1:1 cannot"),
-            ({"PROCOS_ENGINE_URL": "http://127.0.0.1:1"}, UNREACHABLE, "PROCOS_ENGINE_URL names it"),
             ({"JAVA_HOME": "/nowhere"}, USAGE, "engine: Java 17 or newer is missing"),
             ({"PROCOS_ENGINE_JAR": "/nowhere.jar"}, USAGE, "there is no jar at /nowhere.jar"),
             ({"PROCOS_PATIENCE": "1"}, USAGE, "PROCOS_PATIENCE is not a setting; did you mean"),
         ],
-        ids=["broker", "redis", "database", "engine", "java", "jar", "setting"],
+        ids=["broker", "redis", "database", "java", "jar", "setting"],
     )
     def test_is_named(self, boot: Any, lacks: dict[str, str], code: int, words: str) -> None:
         kernel = boot(**{"PROCOS_KERNEL_PATIENCE": "0.5", "PROCOS_STARTUP_TIMEOUT": "2", **lacks})
@@ -221,7 +263,7 @@ class TestMissing:
             kernel = boot(port=port)
 
             assert kernel.await_end() == USAGE
-            assert f"another program listens on port {port}; set PROCOS_ENGINE_PORT" in kernel.said
+            assert f"port {port} cannot be listened on, it may be taken; set PROCOS_ENGINE_PORT" in kernel.said
 
     def test_names_the_line_of_a_broken_model(self, boot: Any, tmp_path: Path) -> None:
         (tmp_path / "broken.bpmn").write_text("<definitions>\n<process", "utf-8")

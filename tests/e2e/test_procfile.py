@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a password for Flower"
-PARTS = ("bridge", "ai", "generic", "flower")
+PARTS = ("kernel", "bridge", "ai", "generic", "flower")
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import signal
 import time
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import EngineBusyError, EngineConflictError, ProcosError, UnreachableError
@@ -22,17 +23,25 @@ CALLS_LIMIT = timedelta(seconds=60)
 
 
 class BootStopped(Exception):  # noqa: N818  # an event, and no error of anybody
-    """Raised when the kernel is asked to stop in the midst of its boot."""
+    """Raised when the kernel is asked to stop, in its boot or later."""
 
 
 class Course:
-    """Where the boot is; its waits end when `stop` is set."""
+    """Where the boot is; its waits end when somebody wants to stop."""
 
     def __init__(self, announcer: Announcer, metrics: KernelMetrics) -> None:
         self.announcer = announcer
-        self.stop = threading.Event()
         self.phase = BootPhase.ENVIRONMENT
+        self.is_stopping = False
+        self.last_turn = time.monotonic()
+        """When the kernel last did anything but wait."""
         self._metrics = metrics
+        # A handler may put into a simple queue while the very thread it interrupts reads from it; an event locks.
+        self._signals: SimpleQueue[int] = SimpleQueue()
+
+    def ask_to_stop(self, number: int) -> None:
+        """Take a signal; called by its handler."""
+        self._signals.put(number)
 
     def go_through(self, phase: BootPhase, do: Callable[[], str]) -> None:
         """Do the work of a phase, which returns in words what came of it, and tell of its end.
@@ -67,7 +76,7 @@ class Course:
             self.pause(PAUSE_SECONDS)
         return trouble
 
-    def patiently(self, do: Callable[[], str]) -> str:
+    def patiently(self, do: Callable[[], str], *, meanwhile: Callable[[], None]) -> str:
         """Do it, again while the engine is busy or away, within the limit.
 
         Raises:
@@ -81,6 +90,7 @@ class Course:
                 if time.monotonic() > deadline:
                     raise
                 self.tell(str(error))
+            meanwhile()
             self.pause(PAUSE_SECONDS)
 
     def tell(self, text: str) -> None:
@@ -93,8 +103,24 @@ class Course:
         Raises:
             BootStopped: somebody wants to stop.
         """
-        if self.stop.wait(seconds):
-            raise BootStopped
+        self.last_turn = time.monotonic()
+        try:
+            self._signals.get(timeout=seconds) if seconds else self._signals.get_nowait()
+        except Empty:
+            return
+        self.is_stopping = True
+        raise BootStopped
+
+    def is_hurried(self, seconds: float) -> bool:
+        """Let time pass while everything stops; whether somebody does not want to wait, and pressed Ctrl-C again."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                if self._signals.get(timeout=left) == signal.SIGINT:
+                    return True
+            except Empty:
+                break
+        return False
 
     def _over(self, began: float, outcome: str, *, has_failed: bool = False) -> None:
         seconds = time.monotonic() - began

@@ -6,6 +6,7 @@ file say, and are waited for.
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from procos.kernel.probes import LIMIT, RedisProbe
 from procos.queues import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from procos.domain.errors import UnreachableError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LEAST_DISK = 256 * 1024 * 1024
 """Bytes that must be free where the engine keeps its data: an empty H2 file and its logs, with room to act."""
 POSTGRESQL_PORT = 5432
+PLACE = re.compile(r"(?P<host>\[[^]]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,10 @@ def require_sound(settings: Settings, *, state: Path, starts_engine: bool) -> No
     Raises:
         SettingsError: something is missing or in the way; names all of it, with the cure.
     """
-    problems = list(_room_problems(state))
+    problems = list(_room_problems(state, "PROCOS_STATE_DIRECTORY"))
     if starts_engine:
+        if settings.engine.data is not None and settings.engine.data.is_dir():
+            problems += _room_problems(settings.engine.data, "PROCOS_ENGINE_DATA")
         problems += [*missing_for_engine(settings), *_port_problems(settings)]
     if problems:
         raise SettingsError(problems)
@@ -66,21 +70,26 @@ def services(settings: Settings, *, starts_engine: bool) -> Iterator[Service]:
         error=lambda reason: LedgerUnreachableError(without_secrets(settings.redis.url), reason),
     )
     url = settings.engine.db_url.get_secret_value() if settings.engine.db_url and starts_engine else ""
-    if place := database_place(url):
-        host, port = place
+    if places := database_places(url):
         yield Service(
             name="database",
-            question=lambda: _listens(host, port),
-            error=lambda reason: DatabaseUnreachableError(f"{host}:{port}", reason),
+            question=lambda: _one_listens(places),
+            error=lambda reason: DatabaseUnreachableError(", ".join(f"{host}:{port}" for host, port in places), reason),
         )
 
 
-def database_place(url: str) -> tuple[str, int] | None:
-    """Return host and port in the address of a PostgreSQL database, as we or JDBC write it; None for any other."""
+def database_places(url: str) -> Sequence[tuple[str, int]]:
+    """Return the hosts and ports in the address of a PostgreSQL database, as we or JDBC write it; none of any other."""
     parts = urlsplit(url.removeprefix("jdbc:"))
-    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
-        return None
-    return parts.hostname, parts.port or POSTGRESQL_PORT
+    if parts.scheme not in {"postgresql", "postgres"}:
+        return ()
+    found = [PLACE.fullmatch(place) for place in parts.netloc.rpartition("@")[2].split(",")]
+    return [(place["host"].strip("[]"), int(place["port"] or POSTGRESQL_PORT)) for place in found if place]
+
+
+def _one_listens(places: Sequence[tuple[str, int]]) -> str | None:
+    troubles = [_listens(host, port) for host, port in places]
+    return None if None in troubles else troubles[0]
 
 
 def _greeted(broker: BrokerSettings) -> str | None:
@@ -100,12 +109,13 @@ def _listens(host: str, port: int) -> str | None:
 
 
 def _port_problems(settings: Settings) -> Iterator[str]:
-    if not is_free(settings.engine.port):
-        yield f"engine: another program listens on port {settings.engine.port}; set PROCOS_ENGINE_PORT to a free one"
+    port, address = settings.engine.port, settings.engine.address
+    if not is_free(port, address):
+        yield f"engine: {address} port {port} cannot be listened on, it may be taken; set PROCOS_ENGINE_PORT"
 
 
-def _room_problems(state: Path) -> Iterator[str]:
-    free = shutil.disk_usage(state).free
+def _room_problems(folder: Path, setting: str) -> Iterator[str]:
+    free = shutil.disk_usage(folder).free
     if free < LEAST_DISK:
         least = LEAST_DISK >> 20
-        yield f"disk: {free >> 20} MiB are free at {state}, {least} are needed (PROCOS_STATE_DIRECTORY)"
+        yield f"disk: {free >> 20} MiB are free at {folder}, {least} are needed ({setting})"

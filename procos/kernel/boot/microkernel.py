@@ -6,13 +6,12 @@ what the system's policy is, its processes say.
 
 from __future__ import annotations
 
-import threading
-from dataclasses import replace
+import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bridge.registry import Registry
-from procos.domain.errors import ProcosError, UnreachableError
+from procos.domain.errors import PartFailedError, ProcosError, UnreachableError
+from procos.engine.http import HttpEngine
 from procos.engine.processes import Processes
 from procos.engine.transport import Transport
 from procos.kernel.boot.course import BootStopped, Course
@@ -22,12 +21,13 @@ from procos.kernel.boot.metrics import KernelMetrics
 from procos.kernel.boot.observation import observed
 from procos.kernel.boot.orchestrator import Orchestrator
 from procos.kernel.boot.phases import BootPhase
+from procos.kernel.boot.presence import LEASE_SECONDS, Presence
 from procos.kernel.boot.root_models import deploy_all, root_models
 from procos.kernel.boot.ward import Ward
 from procos.kernel.leftovers import end_leftovers
 from procos.kernel.nursery import Nursery
 from procos.kernel.parts.engine import engine_part, external_engine
-from procos.kernel.ports import Ports
+from procos.kernel.ports import GivenPorts
 from procos.kernel.signals import on_signals
 from procos.logs import get_logger
 from procos.shipped import ORCHESTRATOR
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from procos.settings import Settings
 
 ENGINE_URL = "PROCOS_ENGINE_URL"
-JOB = "kernel"
-TURN_SECONDS = 30.0
 TURNS_IN_AN_INTERVAL = 2
 ORCHESTRATOR_EVERY = 6
 """Turns between two looks at whether the orchestrator runs."""
@@ -55,26 +53,29 @@ class Microkernel:
     """One run of the kernel in this process; the folder's lock must be held."""
 
     def __init__(self, settings: Settings, *, folder: StackFolder, announcer: Announcer) -> None:
-        """Put it together; nothing is started or called yet.
+        """Put it together, and end what an earlier kernel left behind; nothing is started or called yet.
 
         Raises:
             SettingsError: the settings do not say in one way how the engine is called.
         """
+        end_leftovers(folder.state())
+        part = _engine(settings, folder)
+        engine = settings.engine.model_copy(update={"url": part.address})
+        transport = Transport(engine)
+        self._settings = settings.model_copy(update={"engine": engine})
         self._folder = folder
         self._metrics = KernelMetrics()
         self._course = Course(announcer, self._metrics)
-        self._hurry = threading.Event()
         self._nursery = Nursery()
-        end_leftovers(folder.state())
-        part = _engine(settings, folder)
-        self._settings = settings.model_copy(
-            update={"engine": settings.engine.model_copy(update={"url": part.address})}
+        self._ward = Ward(
+            part, settings, self._course, folder=folder, nursery=self._nursery, greet=HttpEngine(transport).version
         )
-        self._ward = Ward(part, settings, self._course, folder=folder, nursery=self._nursery)
-        self._registry = Registry(settings.redis)
-        self._processes = Processes(Transport(self._settings.engine))
-        self._orchestrator = Orchestrator(self._processes, has_turn=self._has_turn)
+        self._presence = Presence(settings.redis)
+        self._processes = Processes(transport)
+        self._orchestrator = Orchestrator(self._processes, has_turn=self._presence.show)
         self._models: Sequence[Model] = ()
+        self._restarts_seen = 0
+        self._is_ending_engine = False
 
     def run(self) -> None:
         """Boot, watch until somebody wants to stop, take leave.
@@ -87,7 +88,7 @@ class Microkernel:
         with (
             on_signals(self._on_signal),
             self._nursery,
-            observed(self._settings, self._course, self._ward, self._metrics),
+            observed(self._settings, self._course, self._ward, self._orchestrator, self._metrics),
         ):
             try:
                 self._boot()
@@ -102,7 +103,7 @@ class Microkernel:
         go_through(BootPhase.ENVIRONMENT, self._validate)
         go_through(BootPhase.ENGINE, self._ward.start)
         go_through(BootPhase.READINESS, self._ward.await_ready)
-        go_through(BootPhase.MODELS, lambda: self._course.patiently(self._deploy))
+        go_through(BootPhase.MODELS, lambda: self._course.patiently(self._deploy, meanwhile=self._ward.hear))
         go_through(BootPhase.ORCHESTRATOR, self._start_orchestrator)
 
     def _validate(self) -> str:
@@ -122,14 +123,23 @@ class Microkernel:
         return deploy_all(self._processes, self._models)
 
     def _start_orchestrator(self) -> str:
-        """Start it, or wait for the kernel whose turn it is, which may have died over it."""
+        """Start it, or wait for the kernel whose turn it is, which may have died over it.
+
+        Raises:
+            PartFailedError: the other kernel starts none.
+        """
         outcomes: list[str] = []
 
         def missing() -> str | None:
-            outcomes.append(self._course.patiently(self._orchestrator.ensure))
+            outcomes.append(self._course.patiently(self._orchestrator.ensure, meanwhile=self._ward.hear))
             return None if self._orchestrator.instance else outcomes[-1]
 
-        self._course.await_answer(missing, limit=timedelta(seconds=2 * TURN_SECONDS), what=ORCHESTRATOR)
+        limit = timedelta(seconds=2 * LEASE_SECONDS)
+        if self._course.await_answer(missing, limit=limit, what=ORCHESTRATOR) is not None:
+            cure = (
+                "is it at another engine with the same Redis? Each system needs a Redis of its own (PROCOS_REDIS_URL)"
+            )
+            raise PartFailedError(ORCHESTRATOR, f"another kernel has the turn to start it, and does not: {cure}")
         return outcomes[-1]
 
     def _monitor(self) -> None:
@@ -140,51 +150,54 @@ class Microkernel:
             turn += 1
             self._ward.turn()
             self._metrics.see(self._ward.engine)
-            self._look_after_orchestrator(is_due=turn % ORCHESTRATOR_EVERY == 0)
+            if self._ward.engine.is_healthy:
+                self._look_after_system(is_due=turn % ORCHESTRATOR_EVERY == 0)
 
-    def _look_after_orchestrator(self, *, is_due: bool) -> None:
-        """Keep the turn, and see that there still is one: it ends by itself once a day, and is started anew."""
-        before = self._orchestrator.instance
+    def _look_after_system(self, *, is_due: bool) -> None:
+        """Show that this kernel lives, and see that what it has started is still there.
+
+        The orchestrator ends by itself once a day, and is then started anew. An engine that was started again may have
+        lost its memory, if its database is one.
+        """
+        before, restarts = self._orchestrator.instance, self._ward.engine.restarts
         try:
-            self._has_turn()
-            outcome = self._orchestrator.ensure() if is_due else ""
+            self._presence.show()
+            if restarts != self._restarts_seen:
+                self._deploy()
+            if is_due or restarts != self._restarts_seen:
+                outcome = self._orchestrator.ensure()
+                self._restarts_seen = restarts
+                if self._orchestrator.instance != before:
+                    self._course.announcer.happened(f"{ORCHESTRATOR}: {outcome}")
         except ProcosError as error:
-            log.warning("kernel.orchestrator_not_seen_to", reason=str(error))
-            return
-        if self._orchestrator.instance != before:
-            self._course.announcer.happened(f"{ORCHESTRATOR}: {outcome}")
+            log.warning("kernel.system_not_looked_after", reason=str(error))
 
     def _leave(self) -> None:
-        """Take leave of what is up, and end the engine if it is ours."""
+        """Take leave of what is up, if this is the last kernel, and end the engine if it is ours."""
         try:
-            if self._course.phase is BootPhase.MONITORING and self._settings.kernel.farewell:
-                self._say_farewell()
-            self._registry.pass_turn(JOB)
+            if self._is_to_take_leave():
+                self._course.announcer.happened(take_leave(self._settings, self._course.is_hurried))
+            self._presence.leave()
         except UnreachableError as error:
             log.warning("kernel.left_in_silence", reason=str(error))
         finally:
+            self._is_ending_engine = True
             self._ward.stop()
             self._course.announcer.happened("stopped")
 
-    def _say_farewell(self) -> None:
-        if not self._ward.engine.is_healthy or not self._has_turn():
-            return
-        self._course.announcer.happened(take_leave(self._settings, self._hurry))
+    def _is_to_take_leave(self) -> bool:
+        is_up = self._course.phase is BootPhase.MONITORING and self._ward.engine.is_healthy
+        return is_up and self._settings.kernel.farewell and self._presence.is_last()
 
-    def _has_turn(self) -> bool:
-        return self._registry.has_turn(JOB, TURN_SECONDS)
-
-    def _on_signal(self, _number: int) -> None:
-        if self._course.stop.is_set():
-            # Asked for the second time: somebody does not want to wait.
-            self._hurry.set()
+    def _on_signal(self, number: int) -> None:
+        self._course.ask_to_stop(number)
+        if number == signal.SIGINT and self._is_ending_engine:
+            # Ctrl-C once more, while the engine takes its time.
             self._ward.kill()
-        self._course.stop.set()
 
 
 def _engine(settings: Settings, folder: StackFolder) -> Part:
-    if not settings.is_set(ENGINE_URL):
-        # A port that is taken is refused by the first phase, so it is not looked at here.
-        return engine_part(settings, folder=folder, ports=Ports())
-    # Whoever attaches to an engine waits for it as long as for one of their own.
-    return replace(external_engine(settings.engine), is_external=False)
+    if settings.is_set(ENGINE_URL):
+        return external_engine(settings.engine)
+    # Whether the port is free is a question of the first phase.
+    return engine_part(settings, folder=folder, ports=GivenPorts())

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from procos import __version__
-from procos.shipped import ORCHESTRATOR
+from procos.shipped import ORCHESTRATOR, SHUTDOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,9 @@ class Orchestrator:
         self.instance = None
         if not self._has_turn():
             return "another kernel starts it"
+        for farewell in self._processes.running(SHUTDOWN):
+            # Left behind by a system that was killed in its farewell: it would end the one that begins now.
+            self._processes.cancel(farewell)
         self.instance = self._processes.start(ORCHESTRATOR, _variables())
         return f"instance {self.instance}"
 

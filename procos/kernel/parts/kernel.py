@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from procos.kernel.boot.course import CALLS_LIMIT
 from procos.kernel.part import Command
-from procos.kernel.parts.engine import ANY_ADDRESS
 from procos.kernel.parts.environment import own_environment, python
 from procos.kernel.ports import LOOPBACK
 from procos.kernel.probes import AllOf, HttpProbe
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LOG = "kernel"
 MARGIN = timedelta(seconds=10)
 ENGINE_URL = "PROCOS_ENGINE_URL"
+ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, never bound to
 
 
 def kernel_part(engine: Part, around: Surroundings, *, ports: Ports) -> Part:
@@ -27,15 +28,14 @@ def kernel_part(engine: Part, around: Surroundings, *, ports: Ports) -> Part:
 
     The supervisor takes leave of the system while all its parts are there, so the kernel does not.
     """
-    kernel = around.settings.kernel
-    port = ports.choose(kernel.health_port) if kernel.health_port else 0
-    host = LOOPBACK if kernel.health_address == ANY_ADDRESS else kernel.health_address
-    ready = (HttpProbe(url=f"http://{host}:{port}/readyz"),) if port else ()
+    settings = around.settings
+    port = ports.choose(settings.kernel.health_port) if settings.kernel.health_port else 0
+    ready = (HttpProbe(url=f"http://{_host(settings.kernel.health_address)}:{port}/readyz"),) if port else ()
     told = {
         "PROCOS_ENGINE_PORT": str(engine.port),
         "PROCOS_KERNEL_HEALTH_PORT": str(port),
         "PROCOS_KERNEL_FAREWELL": "false",
-        "PROCOS_KERNEL_PATIENCE": str(around.settings.startup_timeout),
+        "PROCOS_KERNEL_PATIENCE": str(settings.startup_timeout),
     }
     # Told where the engine is, the kernel would attach to it.
     services = {name: value for name, value in around.provided.items() if name != ENGINE_URL}
@@ -55,5 +55,14 @@ def kernel_part(engine: Part, around: Surroundings, *, ports: Ports) -> Part:
         inner_ports=(engine.port,) if engine.port else (),
         launch=launch,
         grace=engine.grace + MARGIN,
+        starting_grace=engine.grace + MARGIN,
+        # It waits for its services, then for the engine, and may meet one that is busy with models and orchestrator.
+        startup_limit=2 * timedelta(seconds=settings.startup_timeout) + 3 * CALLS_LIMIT,
         log=LOG,
     )
+
+
+def _host(address: str) -> str:
+    if address in ANY_ADDRESSES:
+        return LOOPBACK
+    return f"[{address}]" if ":" in address else address

@@ -158,12 +158,10 @@ class TestKeeper:
 
         assert process.signals == ["TERM", "KILL"]
 
-    def test_has_little_patience_with_a_part_that_is_not_up_yet(
-        self, fakes: Any, scene: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(keeper_module, "GRACE_WHILE_STARTING", timedelta())
+    def test_has_little_patience_with_a_part_that_is_not_up_yet(self, fakes: Any, scene: Any) -> None:
         deaf = fakes.Process(obeys=False)
-        part = fakes.part(probe=fakes.probe("connection refused"), grace=timedelta(hours=1))
+        long, none = timedelta(hours=1), timedelta()
+        part = fakes.part(probe=fakes.probe("connection refused"), grace=long, starting_grace=none)
         stage = scene(part, fakes.spawner(deaf), limit=0.01)
 
         stage.keeper.keep()

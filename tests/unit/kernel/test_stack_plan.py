@@ -77,6 +77,30 @@ class TestMakePlan:
         for name in ("PROCOS_ENGINE_URL", "PROCOS_BROKER_URL", "PROCOS_REDIS_URL", "PROCOS_OPENAI_BASE_URL"):
             assert environment[name] == plan.environment[name]
 
+    def test_runs_the_kernel_as_the_engines_part(self, settings: Any, folder: StackFolder) -> None:
+        plan = make_plan(settings(), folder=folder, ports=Ports())
+
+        assert plan.parts[0].launch is not None
+        command = plan.parts[0].launch("/engine.jar")
+        assert command.arguments[-1] == "kernel"
+        assert command.environment["PROCOS_REDIS_URL"] == plan.environment["PROCOS_REDIS_URL"]
+        assert plan.farewell is not None
+
+    def test_runs_it_beside_broker_and_redis_elsewhere(self, settings: Any, folder: StackFolder) -> None:
+        elsewhere = settings(PROCOS_BROKER_URL="amqp://far//", REDIS_URL="redis://far/0")
+
+        (engine,) = make_plan(elsewhere, folder=folder, ports=Ports(), only=["engine"]).parts
+
+        assert engine.launch is not None
+        assert engine.launch("").arguments[-1] == "kernel"
+
+    def test_starts_the_engine_alone_where_the_kernel_could_not_boot(self, settings: Any, folder: StackFolder) -> None:
+        plan = make_plan(settings(), folder=folder, ports=Ports(), only=["engine"])
+
+        assert plan.parts[0].launch is not None
+        assert "-jar" in plan.parts[0].launch("/engine.jar").arguments
+        assert plan.farewell is None
+
     def test_starts_nothing_that_has_an_address(self, settings: Any, folder: StackFolder) -> None:
         elsewhere = settings(
             PROCOS_ENGINE_URL="http://far:8080", PROCOS_BROKER_URL="amqp://u:secret@far//",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from procos.kernel.part import Name
-from procos.kernel.stack import Failure, HealthReport, PartReport, Phase, StackState, Status, waiting
+from procos.kernel.stack import Failure, HealthReport, PartReport, PartState, Phase, StackState, Status, waiting
 
 NOW = 5000.0
 
@@ -83,3 +83,26 @@ class TestStackState:
     def test_refuses_the_document_of_another_version(self, state: StackState) -> None:
         with pytest.raises(ValueError, match="version 99"):
             StackState.from_json({**state.to_json(), "version": 99})
+
+
+class TestSeenThrough:
+    def test_shows_the_engine_that_a_kernel_keeps(self) -> None:
+        engine = PartState(name="engine", address="a", status=Status.HEALTHY, pid=10, created=1.0, restarts=1)
+        redis = PartState(name="redis", address="r", status=Status.HEALTHY, pid=11)
+        kept = PartState(name="engine", address="a", status=Status.HEALTHY, pid=20, created=2.0, restarts=3)
+        state = StackState(pid=1, created=0.0, parts=(engine, redis))
+
+        seen = state.seen_through(StackState(pid=10, created=1.0, parts=(kept,)))
+
+        assert (seen.part("engine").pid, seen.part("engine").created, seen.part("engine").restarts) == (20, 2.0, 4)
+        assert seen.part("redis") == redis
+        assert state.seen_through(None) == state
+
+    def test_says_what_the_kernel_says_of_an_engine_that_is_ill(self) -> None:
+        engine = PartState(name="engine", address="a", status=Status.UNHEALTHY, reason="answers 503")
+        kept = PartState(name="engine", address="a", status=Status.RESTARTING, reason="was killed by SIGKILL")
+        state = StackState(pid=1, created=0.0, parts=(engine,))
+
+        seen = state.seen_through(StackState(pid=10, created=1.0, parts=(kept,)))
+
+        assert seen.part("engine").reason == "was killed by SIGKILL"

@@ -46,8 +46,10 @@ def supervise(folder: StackFolder, monkeypatch: pytest.MonkeyPatch) -> Callable[
     monkeypatch.setattr(keeper, "PAUSE", timedelta(milliseconds=5))
     monkeypatch.setattr(keeper, "FIRST_DELAY", timedelta())
 
-    def run(*parts: Part, watcher: Watcher) -> Any:
-        plan = Plan(parts=parts, environment={"PROCOS_REDIS_URL": "redis://here"}, warnings=("weaker",))
+    def run(*parts: Part, watcher: Watcher, farewell: Any = None) -> Any:
+        plan = Plan(
+            parts=parts, environment={"PROCOS_REDIS_URL": "redis://here"}, warnings=("weaker",), farewell=farewell
+        )
         supervisor = Supervisor(
             plan, folder=folder, observer=watcher,
             startup_limit=timedelta(seconds=2), health_interval=timedelta(seconds=60),
@@ -153,6 +155,37 @@ class TestSupervisor:
         supervise(stubborn, watcher=watcher)
 
         assert watcher.states[-1].phase is Phase.STOPPED
+
+    def test_takes_leave_while_every_part_is_there(self, fakes: Any, supervise: Any, folder: StackFolder) -> None:
+        seen: list[Any] = []
+
+        def farewell(is_hurried: Callable[[float], bool]) -> str:
+            state = folder.state()
+            assert state is not None
+            seen.append((state.phase, state.part("redis").status, is_hurried(0)))
+            return "has ended"
+
+        supervise(fakes.part(launch=SLEEPER), watcher=Watcher(), farewell=farewell)
+
+        assert seen == [(Phase.STOPPING, Status.HEALTHY, False)]
+
+    def test_lets_who_presses_ctrl_c_again_end_the_leave_taking_and_all_else(self, fakes: Any, supervise: Any) -> None:
+        seen: list[bool] = []
+
+        def farewell(is_hurried: Callable[[float], bool]) -> str:
+            signal.raise_signal(signal.SIGINT)
+            seen.append(is_hurried(0))
+            return "was cut short"
+
+        deaf = shell("trap '' TERM; while :; do sleep 1; done")
+        supervise(fakes.part(launch=deaf), watcher=Watcher(), farewell=farewell)
+
+        assert seen == [True]
+
+    def test_takes_no_leave_of_what_never_came_up(self, fakes: Any, supervise: Any) -> None:
+        broken = fakes.part(launch=shell("exit 1"), probe=fakes.probe("connection refused"))
+
+        supervise(broken, watcher=Watcher(), farewell=lambda _: pytest.fail("there was nothing to take leave of"))
 
     def test_goes_on_when_the_state_cannot_be_written(
         self, fakes: Any, supervise: Any, folder: StackFolder, monkeypatch: pytest.MonkeyPatch

@@ -186,13 +186,13 @@ class TestOrchestrator:
             [("roll_over_after", "P1D")],
         ]
 
-    def test_stops_watching_by_timer_and_signal(self) -> None:
+    def test_ends_by_timer_and_signal_wherever_it_is(self) -> None:
         tree = model(ORCHESTRATOR)
-        events = found(tree, "//bpmn:boundaryEvent[@attachedToRef='watch']")
+        events = found(tree, "//bpmn:process/bpmn:subProcess[@triggeredByEvent='true']/bpmn:startEvent")
         assert [event[-1].tag.rpartition("}")[2] for event in events] == [
             "timerEventDefinition", "signalEventDefinition",
         ]  # fmt: skip
-        assert not [event for event in events if event.get("cancelActivity") == "false"]
+        assert not [event for event in events if event.get("isInterrupting") == "false"]
         assert found(tree, "//bpmn:signal/@name") == ["SystemShutdown"]
 
     def test_asks_for_all_workers_and_records_troubles_of_the_system(self) -> None:
@@ -213,6 +213,11 @@ class TestShutdown:
         assert inputs(tree, "drain") == {"action": "drain"}
         assert found(tree, "//bpmn:signal/@name") == found(model(ORCHESTRATOR), "//bpmn:signal/@name")
         assert found(tree, "//bpmn:intermediateThrowEvent/bpmn:signalEventDefinition")
+
+    def test_waits_for_nothing_where_it_is_told_so(self) -> None:
+        (flow,) = found(model(SHUTDOWN), "//bpmn:sequenceFlow[bpmn:conditionExpression]")
+        assert (flow.get("sourceRef"), flow.get("targetRef")) == ("is_to_drain", "time_to_end")
+        assert found(flow, "bpmn:conditionExpression/text()") == ["${execution.getVariable('drain') == false}"]
 
     def test_does_not_wait_for_ever(self) -> None:
         (event,) = found(model(SHUTDOWN), "//bpmn:boundaryEvent[@attachedToRef='drain']")

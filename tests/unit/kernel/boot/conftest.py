@@ -10,6 +10,7 @@ import pytest
 
 from procos.kernel.boot.course import Course
 from procos.kernel.boot.metrics import KernelMetrics
+from procos.shipped import SHUTDOWN
 
 if TYPE_CHECKING:
     from procos.kernel.boot.phases import BootPhase, PhaseDone
@@ -22,6 +23,10 @@ class Ears:
     done: list[PhaseDone] = field(default_factory=list)
     waited_for: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    listened: int = 0
+
+    def listens(self) -> None:
+        self.listened += 1
 
     def over(self, done: PhaseDone) -> None:
         self.done.append(done)
@@ -44,8 +49,10 @@ class FakeProcesses:
     started: list[dict[str, Any]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
 
-    def running(self, _key: str) -> list[str]:
-        return list(self.instances)
+    farewells: list[str] = field(default_factory=list)
+
+    def running(self, key: str) -> list[str]:
+        return list(self.farewells if key == SHUTDOWN else self.instances)
 
     def start(self, _key: str, variables: dict[str, Any]) -> str:
         self.started.append(variables)
@@ -54,7 +61,7 @@ class FakeProcesses:
 
     def cancel(self, instance: str) -> bool:
         self.cancelled.append(instance)
-        self.instances.remove(instance)
+        (self.farewells if instance in self.farewells else self.instances).remove(instance)
         return True
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ class TestCourse:
         assert (ears.done[0].outcome, ears.done[0].has_failed) == ("Java is missing", True)
 
     def test_begins_no_phase_once_somebody_wants_to_stop(self, course: Course, ears: Any) -> None:
-        course.stop.set()
+        course.ask_to_stop(signal.SIGTERM)
 
         with pytest.raises(BootStopped):
             course.go_through(BootPhase.ENGINE, lambda: "started")
@@ -73,7 +74,7 @@ class TestAwaitAnswer:
         assert course.await_answer(lambda: "refused", limit=NOW, what="broker") == "refused"
 
     def test_stops_waiting_for_who_wants_to_stop(self, course: Course) -> None:
-        course.stop.set()
+        course.ask_to_stop(signal.SIGTERM)
 
         with pytest.raises(BootStopped):
             course.await_answer(lambda: "refused", limit=PATIENT, what="broker")
@@ -88,8 +89,9 @@ class TestPatiently:
                 raise troubles.pop(0)
             return "deployed"
 
-        assert course.patiently(deploy) == "deployed"
+        assert course.patiently(deploy, meanwhile=ears.listens) == "deployed"
         assert ears.waited_for[1] == "collided"
+        assert ears.listened == 2
 
     def test_gives_up_at_the_limit(self, course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(course_module, "CALLS_LIMIT", timedelta(seconds=-1))
@@ -98,4 +100,16 @@ class TestPatiently:
             raise EngineConflictError("collided")
 
         with pytest.raises(EngineConflictError):
-            course.patiently(deploy)
+            course.patiently(deploy, meanwhile=lambda: None)
+
+
+class TestHurry:
+    def test_is_who_presses_ctrl_c_again(self, course: Course) -> None:
+        course.ask_to_stop(signal.SIGINT)
+
+        assert course.is_hurried(30)
+
+    def test_is_nobody_who_sends_the_same_signal_twice(self, course: Course) -> None:
+        course.ask_to_stop(signal.SIGTERM)
+
+        assert not course.is_hurried(0.01)

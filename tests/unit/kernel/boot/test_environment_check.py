@@ -8,7 +8,7 @@ import pytest
 
 from procos.domain.errors import BrokerUnreachableError, DatabaseUnreachableError, LedgerUnreachableError, SettingsError
 from procos.kernel.boot import environment_check
-from procos.kernel.boot.environment_check import database_place, require_sound, services
+from procos.kernel.boot.environment_check import database_places, require_sound, services
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class TestRequireSound:
         assert error.value.problems == (
             f"disk: 5 MiB are free at {tmp_path}, 256 are needed (PROCOS_STATE_DIRECTORY)",
             "engine: Java is missing",
-            f"engine: another program listens on port {port}; set PROCOS_ENGINE_PORT to a free one",
+            f"engine: 127.0.0.1 port {port} cannot be listened on, it may be taken; set PROCOS_ENGINE_PORT",
         )
 
     def test_needs_neither_java_nor_port_where_it_attaches(
@@ -83,13 +83,24 @@ class TestServices:
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "places"),
     [
-        ("postgresql://db.example/camunda", ("db.example", 5432)),
-        ("jdbc:postgresql://db.example:6543/camunda?ssl=true", ("db.example", 6543)),
-        ("jdbc:h2:mem:bench", None),
-        ("", None),
+        ("postgresql://db.example/camunda", [("db.example", 5432)]),
+        ("jdbc:postgresql://db.example:6543/camunda?ssl=true", [("db.example", 6543)]),
+        ("postgresql://user:p,w@one:5433,two/camunda", [("one", 5433), ("two", 5432)]),
+        ("postgresql://[::1]:5433/camunda", [("::1", 5433)]),
+        ("jdbc:h2:mem:bench", []),
+        ("", []),
     ],
 )
-def test_database_place(url: str, place: tuple[str, int] | None) -> None:
-    assert database_place(url) == place
+def test_database_places(url: str, places: list[tuple[str, int]]) -> None:
+    assert list(database_places(url)) == places
+
+
+def test_one_database_that_listens_is_enough(settings: Any, free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"postgresql://127.0.0.1:{free_port},127.0.0.1:{port}/camunda"
+        *_, database = services(settings(PROCOS_ENGINE_DB_URL=url), starts_engine=True)
+
+        assert database.question() is None

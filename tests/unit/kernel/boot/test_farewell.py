@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from bridge.registry import Registry
-from procos.domain.errors import EngineUnreachableError
+from procos.domain.errors import EngineConflictError, EngineUnreachableError
 from procos.kernel.boot import farewell
 from procos.kernel.boot.farewell import take_leave
 
@@ -24,20 +22,27 @@ class FakeEngine:
     ends_after: int = 2
     started: list[dict[str, Any]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
     questions: int = 0
-    error: Exception | None = None
+    refuses_start: Exception | None = None
+    conflicts: int = 0
 
     def start(self, _key: str, variables: dict[str, Any]) -> str:
-        if self.error:
-            raise self.error
+        if self.refuses_start:
+            raise self.refuses_start
         self.started.append(variables)
         return "farewell"
 
     def instance(self, _instance: str) -> FakeInstance:
         self.questions += 1
+        if self.questions == 1:
+            raise EngineUnreachableError("http://e", "just then")
         return FakeInstance(has_ended=self.questions >= self.ends_after)
 
     def cancel(self, instance: str) -> None:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise EngineConflictError("was just going on")
         self.cancelled.append(instance)
 
 
@@ -45,43 +50,49 @@ class FakeEngine:
 def scene(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     engine = FakeEngine()
     monkeypatch.setattr(farewell, "Processes", lambda _: engine)
-    monkeypatch.setattr(farewell, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(Registry, "replicas", lambda _: frozenset({"bridge"}))
+    monkeypatch.setattr(farewell, "throw_signal", lambda _, name: engine.signals.append(name))
+    monkeypatch.setattr(farewell, "_is_anybody_there", lambda _: True)
     return engine
 
 
+def patient(_seconds: float) -> bool:
+    return False
+
+
+def hurried(_seconds: float) -> bool:
+    return True
+
+
 class TestTakeLeave:
-    def test_waits_for_the_end_of_the_process(self, scene: FakeEngine, settings: Any) -> None:
-        assert take_leave(settings(), threading.Event()) == "procos_system_shutdown has ended"
+    def test_waits_for_the_end_of_the_process_whatever_one_question_comes_to(
+        self, scene: FakeEngine, settings: Any
+    ) -> None:
+        assert take_leave(settings(), patient) == "procos_system_shutdown has ended"
         assert (scene.started, scene.cancelled) == ([{"drain": True}], [])
 
     def test_drains_nothing_where_nobody_would(
         self, scene: FakeEngine, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Registry, "replicas", lambda _: frozenset())
+        monkeypatch.setattr(farewell, "_is_anybody_there", lambda _: False)
 
-        take_leave(settings(), threading.Event())
+        take_leave(settings(), patient)
 
         assert scene.started == [{"drain": False}]
 
-    def test_deletes_a_process_that_does_not_end_in_time(self, scene: FakeEngine, settings: Any) -> None:
-        scene.ends_after = 1_000_000
+    def test_cuts_short_a_process_that_does_not_end_in_time(self, scene: FakeEngine, settings: Any) -> None:
+        scene.ends_after, scene.conflicts = 1_000_000, 2
 
-        outcome = take_leave(settings(PROCOS_KERNEL_FAREWELL_LIMIT="0.01"), threading.Event())
+        outcome = take_leave(settings(PROCOS_KERNEL_FAREWELL_LIMIT="0.01"), patient)
 
-        assert outcome == "procos_system_shutdown did not end within 0.01 s and was deleted"
-        assert scene.cancelled == ["farewell"]
+        assert outcome == "procos_system_shutdown did not end within 0.01 s and was cut short"
+        assert (scene.cancelled, scene.signals) == (["farewell"], ["SystemShutdown"])
 
-    def test_deletes_it_for_who_does_not_want_to_wait(self, scene: FakeEngine, settings: Any) -> None:
-        scene.ends_after = 1_000_000
-        hurry = threading.Event()
-        hurry.set()
+    def test_cuts_it_short_for_who_does_not_want_to_wait(self, scene: FakeEngine, settings: Any) -> None:
+        take_leave(settings(), hurried)
 
-        take_leave(settings(), hurry)
-
-        assert scene.cancelled == ["farewell"]
+        assert (scene.questions, scene.cancelled) == (0, ["farewell"])
 
     def test_says_so_when_there_is_nobody_to_take_leave_of(self, scene: FakeEngine, settings: Any) -> None:
-        scene.error = EngineUnreachableError("http://e", "refused")
+        scene.refuses_start = EngineUnreachableError("http://e", "refused")
 
-        assert "could not be run" in take_leave(settings(), threading.Event())
+        assert "could not be run" in take_leave(settings(), patient)

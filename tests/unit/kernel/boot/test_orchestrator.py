@@ -46,3 +46,10 @@ class TestOrchestrator:
         Orchestrator(engine, has_turn=lambda: False).ensure()
 
         assert engine.cancelled == []
+
+    def test_first_deletes_a_farewell_that_was_cut_off(self, engine: Any) -> None:
+        engine.farewells = ["left behind"]
+
+        Orchestrator(engine, has_turn=lambda: True).ensure()
+
+        assert engine.cancelled == ["left behind"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import EngineUnreachableError, PartFailedError
-from procos.kernel import keeper
+from procos.domain.errors import EngineDeniedError, EngineUnreachableError, PartFailedError
+from procos.kernel import keeper, logs
 from procos.kernel.boot import ward as ward_module
 from procos.kernel.boot.course import BootStopped
 from procos.kernel.boot.ward import Ward
@@ -47,10 +48,11 @@ def ward_of(
     monkeypatch.setattr(ward_module, "PAUSE_SECONDS", 0.01)
     made: list[Ward] = []
 
-    def build(*processes: Any, **changes: Any) -> Ward:
+    def build(*processes: Any, greet: Callable[[], object] = lambda: "7.24.0", **changes: Any) -> Ward:
         part: Part = fakes.part(Name.ENGINE, **changes)
         nursery: Any = FakeNursery(fakes.spawner(*processes))
-        made.append(Ward(part, settings(PROCOS_STARTUP_TIMEOUT="3"), course, folder=folder, nursery=nursery))
+        limits = settings(PROCOS_STARTUP_TIMEOUT="3")
+        made.append(Ward(part, limits, course, folder=folder, nursery=nursery, greet=greet))
         return made[-1]
 
     yield build
@@ -98,18 +100,31 @@ class TestStart:
         assert ward.engine.status is Status.HEALTHY
 
     def test_says_which_setting_names_an_engine_that_does_not_answer(
-        self, ward_of: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+        self, ward_of: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ward = ward_of(launch=None, probe=fakes.probe("refused"))
-        monkeypatch.setattr(ward._keeper, "_startup_limit", timedelta(milliseconds=20))
+        def greet() -> None:
+            raise EngineUnreachableError("http://e", "refused")
+
+        ward = ward_of(launch=None, greet=greet)
+        monkeypatch.setattr(ward, "_startup_limit", timedelta())
         ward.start()
 
         with pytest.raises(EngineUnreachableError, match=r"refused.*PROCOS_ENGINE_URL names it"):
             ward.await_ready()
 
+    def test_does_not_wait_for_an_engine_that_will_not_let_it_in(self, ward_of: Any) -> None:
+        def greet() -> None:
+            raise EngineDeniedError("the credentials are refused")
+
+        ward = ward_of(launch=None, greet=greet)
+        ward.start()
+
+        with pytest.raises(EngineDeniedError):
+            ward.await_ready()
+
     def test_stops_waiting_for_who_wants_to_stop(self, ward_of: Any, fakes: Any, course: Course) -> None:
         ward = ward_of(fakes.Process(), probe=fakes.probe("refused"))
-        course.stop.set()
+        course.ask_to_stop(signal.SIGTERM)
 
         with pytest.raises(BootStopped):
             ward.start()
@@ -163,6 +178,38 @@ class TestTurn:
 
         with pytest.raises(PartFailedError, match="was started 0 times within 10 minutes; the last time it ended with"):
             until(lambda: ward.turn() or False)
+
+    def test_gives_up_on_an_engine_that_never_answers_again(
+        self, ward_of: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ward_module, "MOST_IN_VAIN", 1)
+        first, probe = fakes.Process(), fakes.probe(None)
+        ward = ward_of(first, fakes.Process(code=1), fakes.Process(code=1), probe=probe)
+        ward.start()
+        ward.await_ready()
+        probe.answers[0] = "refused"
+        first.end(1)
+
+        with pytest.raises(PartFailedError, match="was started 1 times and never answered; the last time it ended"):
+            until(lambda: ward.turn() or False)
+
+    def test_goes_on_with_a_disk_that_is_full(
+        self, ward_of: Any, fakes: Any, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        probe = fakes.probe(None)
+        ward = ward_of(fakes.Process(), probe=probe)
+        ward.start()
+        ward.await_ready()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(folder, "save_state", full)
+        monkeypatch.setattr(logs, "bound", full)
+        probe.answers[0] = "no answer"
+        ward.turn()
+
+        assert ward.engine.status is Status.UNHEALTHY
 
     def test_keeps_the_guard(self, ward_of: Any, fakes: Any) -> None:
         ward = ward_of(fakes.Process())
