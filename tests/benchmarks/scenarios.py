@@ -81,8 +81,8 @@ SCENARIOS = (
             {
                 "raw": (2500, 900),
                 "procos": (2500, 330),
-                "procos-events": (2500, 300),
-                "procos-processes": (2000, 250),
+                "procos-events": (1500, 300),
+                "procos-processes": (1000, 250),
                 "js": (2500, 600),
                 "py3": (1500, 400),
             }
@@ -92,7 +92,7 @@ SCENARIOS = (
         name="wait-16",
         title="Steps of 200 ms, 16 at a time, H2 in memory",
         engine=ON_H2,
-        plans=_waiting({"procos": (800, 16, 80)}),
+        plans=_waiting({"procos": (1600, 16, 80)}),
         most_rounds=FEW_ROUNDS,
     ),
     Scenario(
@@ -133,7 +133,7 @@ SCENARIOS = (
         name="noop-pg-stock",
         title="A step that does nothing, PostgreSQL, stock engine",
         engine=ON_POSTGRES,
-        plans=_noop({"raw": (1500, 280), "procos": (1500, 180), "js": (1500, 220), "py3": (1200, 190)}),
+        plans=_noop({"raw": (1500, 280), "procos": (1200, 180), "js": (1200, 220), "py3": (1000, 190)}),
     ),
     Scenario(
         name="noop-pg-bulk",
@@ -147,6 +147,7 @@ SCENARIOS = (
         engine=ON_H2_FILE,
         plans=_noop({"procos": (10, 1), "js": (10, 1), "py3": (10, 1)}),
         kind=Kind.RESTART,
+        most_rounds=FEW_ROUNDS,
     ),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
