@@ -155,7 +155,7 @@ def running_stack(folder: Path, *only: str, **settings: str) -> Iterator[LocalSt
     try:
         assert begun.returncode == 0, begun.stdout + begun.stderr
         stack.settings.update(json.loads((folder / "environment.json").read_text()))
-        for models in (ROOT / "processes", SAMPLES / "models"):
+        for models in (ROOT / "processes", SAMPLES / "models") if not only or "engine" in only else ():
             deployed = stack.procos("deploy", str(models))
             assert deployed.returncode == 0, deployed.stderr
         yield stack

@@ -75,6 +75,15 @@ def running_cluster(port: int) -> Iterator[Postgres]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def missing() -> str | None:
+    """Say how to install it, where it is not."""
+    try:
+        _programs()
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
 def version() -> str:
     """Return the version of the programs that are used, such as 15.8."""
     words = subprocess.run(

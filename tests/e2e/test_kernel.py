@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 from contextlib import ExitStack
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -14,7 +13,7 @@ import pytest
 import requests
 
 from tests.availability import require
-from tests.chaos.postgres import running_cluster
+from tests.chaos import postgres
 from tests.kernel_process import KernelProcess, kill, running_kernel, until
 from tests.local_stack import ROOT
 
@@ -28,6 +27,8 @@ PHASES = [
     "start procos_system_orchestrator", "monitor",
 ]  # fmt: skip
 USAGE, UNREACHABLE, FAILED = 2, 3, 1
+FIRST, OTHERS = 0, 1
+"""Databases of Redis, of which a local stack has two."""
 
 
 def a_port() -> int:
@@ -45,36 +46,36 @@ def services(stack_factory: Any) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def boot(services: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., KernelProcess]]:
-    """Start kernels, which are stopped at the end of the module; each folder is a system of its own."""
-    databases, numbers = dict[str, int](), count(1)
+    """Start kernels, which are stopped at the end of the module.
 
-    def system(system: str) -> dict[str, str]:
-        number = databases.setdefault(system, next(numbers))
-        return {**services, "PROCOS_REDIS_URL": f"{services['PROCOS_REDIS_URL'].rpartition('/')[0]}/{number}"}
-
+    A Redis has one system: those of the same database are kernels of the same.
+    """
     with ExitStack() as running:
 
         def start(
-            folder: Path | None = None, *, port: int | None = None, shares_folder: bool = False, **settings: str
-        ) -> KernelProcess:
-            state = folder or tmp_path_factory.mktemp("kernel")
-            return running.enter_context(
-                running_kernel(
-                    state,
-                    {**system(settings.pop("of", str(state))), "PROCOS_HEALTH_CHECK_INTERVAL": "2", **settings},
-                    engine_port=port or a_port(),
-                    health_port=a_port(),
-                    leaves_nothing=not shares_folder,
-                )
+            folder: Path | None = None, *, port: int | None = None, database: int = OTHERS, shares_folder: bool = False,
+            **settings: str,
+        ) -> KernelProcess:  # fmt: skip
+            kernel = running_kernel(
+                folder or tmp_path_factory.mktemp("kernel"),
+                {**of_database(services, database), "PROCOS_HEALTH_CHECK_INTERVAL": "2", **settings},
+                engine_port=port or a_port(),
+                health_port=a_port(),
+                leaves_nothing=not shares_folder,
             )
+            return running.enter_context(kernel)
 
         yield start
+
+
+def of_database(services: dict[str, str], database: int) -> dict[str, str]:
+    return {**services, "PROCOS_REDIS_URL": f"{services['PROCOS_REDIS_URL'].rpartition('/')[0]}/{database}"}
 
 
 @pytest.fixture(scope="module")
 def kernel(boot: Any) -> KernelProcess:
     """One that has booted."""
-    kernel: KernelProcess = boot()
+    kernel: KernelProcess = boot(database=FIRST)
     kernel.await_ready()
     return kernel
 
@@ -109,7 +110,7 @@ class TestBoot:
 
     def test_attaches_to_a_running_engine_and_leaves_it_running(self, boot: Any, kernel: KernelProcess) -> None:
         before = kernel.running(ORCHESTRATOR)
-        second = boot(PROCOS_ENGINE_URL=kernel.rest, of=str(kernel.folder))
+        second = boot(PROCOS_ENGINE_URL=kernel.rest, database=FIRST)
         second.await_ready()
 
         assert f"attached to {kernel.rest}" in second.said
@@ -121,7 +122,7 @@ class TestBoot:
     def test_starts_one_orchestrator_where_two_boot_at_once(self, boot: Any, kernel: KernelProcess) -> None:
         (before,) = kernel.running(ORCHESTRATOR)
         requests.delete(f"{kernel.rest}/process-instance/{before}", timeout=20).raise_for_status()
-        both = [boot(PROCOS_ENGINE_URL=kernel.rest, of=str(kernel.folder)) for _ in range(2)]
+        both = [boot(PROCOS_ENGINE_URL=kernel.rest, database=FIRST) for _ in range(2)]
         for each in both:
             each.await_ready()
 
@@ -184,6 +185,7 @@ class TestEnd:
         assert f"{deployed[1]} models, none has changed" in second.said
         assert "runs already" not in second.said  # the farewell ended it
         assert len(second.running(ORCHESTRATOR)) == 1
+        assert second.stop() == 0
 
     def test_deploys_what_has_changed_between_two_boots(self, boot: Any, tmp_path: Path) -> None:
         model = tmp_path / "sample_noop.bpmn"
@@ -197,6 +199,7 @@ class TestEnd:
         second.await_ready()
 
         assert "4 models, new: sample_noop 2" in second.said
+        assert second.stop() == 0
 
     def test_leaves_no_orphan_when_it_is_killed(self, boot: Any) -> None:
         kernel = boot()
@@ -209,6 +212,7 @@ class TestEnd:
         again = boot(kernel.folder)
         again.await_ready()
         assert "runs already" in again.said  # nobody has taken leave of it
+        assert again.stop() == 0
 
     def test_can_be_asked_to_stop_while_it_boots(self, boot: Any) -> None:
         kernel = boot()
@@ -219,7 +223,9 @@ class TestEnd:
 
     def test_is_at_home_as_the_first_process_of_a_container(self, services: dict[str, str], tmp_path: Path) -> None:
         namespace = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-        with running_kernel(tmp_path, services, prefix=namespace, engine_port=a_port(), health_port=a_port()) as kernel:
+        with running_kernel(
+            tmp_path, of_database(services, OTHERS), prefix=namespace, engine_port=a_port(), health_port=a_port()
+        ) as kernel:
             kernel.await_ready()
             (first,) = psutil.Process(kernel.process.pid).children()
             first.send_signal(signal.SIGTERM)
@@ -281,14 +287,11 @@ class TestMissing:
         assert "Invalid or corrupt jarfile" in kernel.said
 
     def test_waits_for_a_database_that_comes_later(self, boot: Any) -> None:
-        port = a_port()
-        try:
-            with running_cluster(port) as cluster:
-                cluster.stop()
-                kernel = boot(PROCOS_ENGINE_DB_URL=cluster.address)
-                kernel.await_words("waits  database: connection refused")
-                cluster.start()
-                kernel.await_ready()
-                assert kernel.stop() == 0
-        except RuntimeError as error:
-            require(str(error))
+        require(postgres.missing())
+        with postgres.running_cluster(a_port()) as cluster:
+            cluster.stop()
+            kernel = boot(PROCOS_ENGINE_DB_URL=cluster.address)
+            kernel.await_words("waits  database: connection refused")
+            cluster.start()
+            kernel.await_ready()
+            assert kernel.stop() == 0

@@ -177,7 +177,8 @@ class Microkernel:
         try:
             if self._is_to_take_leave():
                 self._course.announcer.happened(take_leave(self._settings, self._course.is_hurried))
-            self._presence.leave()
+            if self._course.phase in {BootPhase.ORCHESTRATOR, BootPhase.MONITORING}:
+                self._presence.leave()
         except UnreachableError as error:
             log.warning("kernel.left_in_silence", reason=str(error))
         finally:
