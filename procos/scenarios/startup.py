@@ -17,6 +17,8 @@ from procos.kernel.parts.engine import installed_java
 from procos.kernel.plan import check, settings_with
 from procos.kernel.stack import Phase
 from procos.kernel.work_view import queue_rows
+from procos.queues import Queue
+from procos.routes import by_queue
 from procos.scenarios.stage import bad, good, timed
 from procos.shipped import ORCHESTRATOR
 
@@ -83,7 +85,7 @@ def _workers(folder: StackFolder) -> Iterator[Finding]:
         yield bad("broker", str(error))
         return
     for row in rows:
-        if "." in row.name:  # dead letters, which nobody but the bridge takes
+        if row.name not in by_queue() and row.name != Queue.CALLBACKS:  # dead letters may lie where they are
             continue
         if row.consumers is None:
             yield good(row.name, f"{row.ready} wait; this broker does not count who takes from it")

@@ -103,27 +103,29 @@ class TestRequest:
         assert (done.returncode, "these names are the system's own" in done.stderr) == (2, True)
 
 
+@pytest.fixture(scope="module")
+def costs(system: Any, client: Client, eventually: Callable[..., None]) -> tuple[Cost, Cost, Cost]:
+    """Send them, and note after the warm-up and after each half what they have cost, and what is left of them."""
+    for key in (REQUEST, "echo"):
+        _forget_at_once(system.rest, key)
+
+    def send(count: int) -> Cost:
+        with ThreadPoolExecutor(AT_A_TIME) as senders:
+            for number in range(0, count, AT_A_TIME):
+                numbers = range(number, number + AT_A_TIME)
+                batch = list(senders.map(lambda n: client.request("echo", {"number": n}).id, numbers))
+                eventually(lambda batch=batch: system.finished(batch) == AT_A_TIME, seconds=120, what="the answers")
+        return cost_of(system)
+
+    return send(WARM_UP), send((MANY - WARM_UP) // 2), send((MANY - WARM_UP) // 2)
+
+
 class TestMany:
-    @pytest.fixture(scope="class")
-    def costs(self, system: Any, client: Client, eventually: Callable[..., None]) -> tuple[Cost, Cost, Cost]:
-        """Send them, and note after the warm-up and after each half what they have cost, and what is left of them."""
-        for key in (REQUEST, "echo"):
-            _forget_at_once(system.rest, key)
-
-        def send(count: int) -> Cost:
-            with ThreadPoolExecutor(AT_A_TIME) as senders:
-                for number in range(0, count, AT_A_TIME):
-                    numbers = range(number, number + AT_A_TIME)
-                    batch = list(senders.map(lambda n: client.request("echo", {"number": n}).id, numbers))
-                    eventually(lambda batch=batch: system.finished(batch) == AT_A_TIME, seconds=120, what="the answers")
-            return cost_of(system)
-
-        return send(WARM_UP), send((MANY - WARM_UP) // 2), send((MANY - WARM_UP) // 2)
-
     def test_all_are_answered_and_none_is_refused(self, system: Any, costs: tuple[Cost, Cost, Cost]) -> None:
         assert costs
-        question = {"processDefinitionKey": REQUEST, "variables": "request_status_eq_answered"}
-        found = requests.get(f"{system.rest}/history/process-instance/count", params=question, timeout=60).json()
+        answered = {"name": "request_status", "operator": "eq", "value": "answered"}
+        question = {"processDefinitionKey": REQUEST, "variables": [answered]}
+        found = requests.post(f"{system.rest}/history/process-instance/count", json=question, timeout=60).json()
 
         assert found["count"] >= MANY
         assert requests.get(f"{system.rest}/incident/count", timeout=20).json()["count"] == 0
