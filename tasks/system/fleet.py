@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from celery.app.control import Control
+
 from procos.app import app
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import BrokerUnreachableError, LedgerUnreachableError
@@ -19,8 +21,6 @@ from procos.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-
-    from celery.app.control import Inspect
 
     from procos.queues import QueueDepth
     from procos.settings import Settings
@@ -78,6 +78,9 @@ class CeleryFleet:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._steps = settings, Steps(settings.redis)
+        self._control = Control(app)
+        # It would else ask over the app's own connections, whose waits have no limit.
+        self._control.mailbox.producer_pool = None  # type: ignore[attr-defined]  # celery-types lack it
 
     def workers(self) -> Sequence[Worker]:
         """Return the workers that answer within the limit, by name.
@@ -86,11 +89,11 @@ class CeleryFleet:
             BrokerUnreachableError: the broker does not answer.
         """
         with self._inspection() as ask:
-            stats = ask().stats() or {}
+            stats = ask("stats", None)
             # Those that have answered are asked by name, so that nobody waits for more answers than there can be.
             names = sorted(stats)
-            queues, active = (ask(names).active_queues(), ask(names).active()) if names else (None, None)
-        return workers_in(stats, queues or {}, active or {})
+            queues, active = (ask("active_queues", names), ask("active", names)) if names else ({}, {})
+        return workers_in(stats, queues, active)
 
     def depths(self, queues: Collection[str]) -> Mapping[str, QueueDepth]:
         """Return how much waits in each queue.
@@ -111,8 +114,16 @@ class CeleryFleet:
     def _inspection(self) -> Iterator[Any]:
         connection = connect(self._settings.broker)
 
-        def ask(names: Sequence[str] | None = None) -> Inspect:
-            return app.control.inspect(destination=names, timeout=ANSWER_SECONDS, connection=connection)
+        def ask(command: str, names: Sequence[str] | None) -> dict[str, Any]:
+            replies = self._control.broadcast(
+                command,
+                destination=names,
+                timeout=ANSWER_SECONDS,
+                limit=len(names) if names else None,
+                connection=connection,
+                reply=True,
+            )
+            return {name: answer for reply in replies or () for name, answer in reply.items()}
 
         try:
             yield ask

@@ -171,6 +171,7 @@ class TestStack:
     def test_takes_another_port_when_the_usual_one_is_taken(self, stack: Stack) -> None:
         with closing(socket.socket()) as listener:
             # Somebody else may have it already, which is as good.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 listener.bind(("127.0.0.1", redis.USUAL_PORT))
                 listener.listen()
