@@ -139,6 +139,7 @@ class KernelSettings(_Section):
     """How the kernel boots the system, and how it takes leave of it."""
 
     patience: float = Field(30.0, ge=0, description="Seconds broker, Redis and database get to answer at its start.")
+    services_first: bool = Field(True, description="Start no engine before broker and Redis answer.")
     farewell: bool = Field(True, description="Run procos_system_shutdown before it ends.")
     farewell_limit: float = Field(20.0, gt=0, description="Seconds that process may take.")
     health_address: str = Field("127.0.0.1", description="Where its /livez, /readyz and /metrics are served.")

@@ -40,6 +40,8 @@ class Service:
     name: str
     question: Callable[[], str | None]
     error: Callable[[str], UnreachableError]
+    is_for_engine: bool = False
+    """Whether the engine cannot even start without it."""
 
 
 def require_sound(settings: Settings, *, state: Path, starts_engine: bool) -> None:
@@ -73,6 +75,7 @@ def services(settings: Settings, *, starts_engine: bool) -> Iterator[Service]:
     if places := database_places(url):
         yield Service(
             name="database",
+            is_for_engine=True,
             question=lambda: _one_listens(places),
             error=lambda reason: DatabaseUnreachableError(", ".join(f"{host}:{port}" for host, port in places), reason),
         )

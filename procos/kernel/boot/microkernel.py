@@ -102,7 +102,7 @@ class Microkernel:
         go_through = self._course.go_through
         go_through(BootPhase.ENVIRONMENT, self._validate)
         go_through(BootPhase.ENGINE, self._ward.start)
-        go_through(BootPhase.READINESS, self._ward.await_ready)
+        go_through(BootPhase.READINESS, self._await_engine)
         go_through(BootPhase.MODELS, lambda: self._course.patiently(self._deploy, meanwhile=self._ward.hear))
         go_through(BootPhase.ORCHESTRATOR, self._start_orchestrator)
 
@@ -110,14 +110,29 @@ class Microkernel:
         starts_engine = self._ward.is_own
         require_sound(self._settings, state=self._folder.root, starts_engine=starts_engine)
         self._models = root_models(self._settings.process_directory)
-        limit = timedelta(seconds=self._settings.kernel.patience)
-        names = []
-        for service in services(self._settings, starts_engine=starts_engine):
+        answering = self._await_services(before_engine=True)
+        return ", ".join(filter(None, [f"{len(self._models)} models are sound", answering]))
+
+    def _await_engine(self) -> str:
+        where = self._ward.await_ready()
+        self._await_services(before_engine=False)
+        return where
+
+    def _await_services(self, *, before_engine: bool) -> str:
+        """Wait for the services that have to answer now; returns in words which they were.
+
+        Raises:
+            UnreachableError: one does not, as long as the kernel has patience.
+        """
+        limit, names = timedelta(seconds=self._settings.kernel.patience), []
+        for service in services(self._settings, starts_engine=self._ward.is_own):
+            if (service.is_for_engine or self._settings.kernel.services_first) is not before_engine:
+                continue
             trouble = self._course.await_answer(service.question, limit=limit, what=service.name)
             if trouble is not None:
                 raise service.error(trouble)
             names.append(service.name)
-        return f"{' and '.join(names)} answer, {len(self._models)} models are sound"
+        return f"{' and '.join(names)} answer" if names else ""
 
     def _deploy(self) -> str:
         return deploy_all(self._processes, self._models)

@@ -35,6 +35,8 @@ def kernel_part(engine: Part, around: Surroundings, *, ports: Ports) -> Part:
         "PROCOS_ENGINE_PORT": str(engine.port),
         "PROCOS_KERNEL_HEALTH_PORT": str(port),
         "PROCOS_KERNEL_FAREWELL": "false",
+        # They come up beside it, and the engine takes longest.
+        "PROCOS_KERNEL_SERVICES_FIRST": "false",
         "PROCOS_KERNEL_PATIENCE": str(settings.startup_timeout),
     }
     # Told where the engine is, the kernel would attach to it.
