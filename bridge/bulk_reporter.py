@@ -59,15 +59,16 @@ class _Turn:
 
 
 class BulkReporter:
-    """Reports lists; may be shared by threads."""
+    """Reports lists, where they are wanted; may be shared by threads."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, reporter: Reporter) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger, reporter: Reporter, *, is_wanted: bool = True) -> None:
         self._engine, self._ledger, self._reporter = engine, ledger, reporter
+        self._is_wanted = is_wanted
 
     @property
     def longest(self) -> int:
-        """How many outcomes one list may have; 0 where the engine takes no lists, at this moment."""
-        return self._engine.longest_list
+        """How many outcomes one list may have; 0 where none are wanted, or the engine takes none at this moment."""
+        return self._engine.longest_list if self._is_wanted else 0
 
     def report(self, callbacks: Sequence[Callback]) -> Sequence[Verdict | None]:
         """Bring outcomes to the engine and settle the ledger's entries; None stands for one to be reported alone.

@@ -100,7 +100,7 @@ def wire(shared: Shared) -> Parts:
         pollers=pollers,
         callbacks=Callbacks(
             reporter,
-            BulkReporter(shared.engine, ledger, reporter),
+            BulkReporter(shared.engine, ledger, reporter, is_wanted=settings.bridge.bulk_verdicts),
             ledger,
             settings.broker,
             completers=settings.bridge.completers,

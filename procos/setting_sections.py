@@ -103,6 +103,7 @@ class BridgeSettings(_Section):
     poll_timeout: float = Field(10.0, ge=0, le=1800, description="Seconds a fetch waits at the engine for work.")
     lock_duration: float = Field(300.0, ge=5, description="Seconds of a lock where the route does not say.")
     completers: int = Field(8, ge=1, le=64, description="Calls to the engine that report outcomes at the same time.")
+    bulk_verdicts: bool = Field(True, description="Report outcomes in lists, where the engine takes them.")
     largest_input: int = Field(
         LARGEST_TOGETHER, ge=1024, description="Bytes the variables of one step may have together."
     )

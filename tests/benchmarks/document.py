@@ -18,6 +18,7 @@ from tests.benchmarks.contenders.table import CONTENDERS
 from tests.benchmarks.figures import Spread, milliseconds_a_task, ours_a_task, p95, ratios
 from tests.benchmarks.results import Results, read
 from tests.benchmarks.scenarios import BY_NAME, SCENARIOS, Kind
+from tests.benchmarks.stand import POSTGRES
 from tests.benchmarks.targets import TARGETS, Target
 from tests.local_stack import ROOT
 
@@ -183,8 +184,7 @@ def _absent(results: Results) -> list[str]:
 
 
 def _full_title(name: str) -> str:
-    database = "PostgreSQL" if "-pg-" in name else "H2"
-    return f"{database}, {'verdicts in bulk' if BY_NAME[name].engine.is_bulk else 'stock engine'}"
+    return "PostgreSQL" if BY_NAME[name].engine.database == POSTGRES else "H2"
 
 
 def _names(rounds: Iterable[RoundResult]) -> list[str]:

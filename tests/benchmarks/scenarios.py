@@ -68,19 +68,18 @@ def _waiting(tasks: Mapping[str, tuple[int, int, float]]) -> dict[str, RoundPlan
     }
 
 
-ON_H2, ON_H2_BULK = EngineKind(database=H2), EngineKind(database=H2, is_bulk=True)
-ON_H2_FILE = EngineKind(database=H2_FILE)
-ON_POSTGRES, ON_POSTGRES_BULK = EngineKind(database=POSTGRES), EngineKind(database=POSTGRES, is_bulk=True)
+ON_H2, ON_H2_FILE, ON_POSTGRES = (EngineKind(database=database) for database in (H2, H2_FILE, POSTGRES))
 
 SCENARIOS = (
     Scenario(
-        name="noop-h2-stock",
-        title="A step that does nothing, H2 in memory, stock engine",
+        name="noop-h2",
+        title="A step that does nothing, H2 in memory",
         engine=ON_H2,
         plans=_noop(
             {
                 "raw": (2500, 900),
                 "procos": (2500, 330),
+                "procos-lists": (2500, 400),
                 "procos-events": (1500, 300),
                 "procos-processes": (1000, 250),
                 "js": (2500, 600),
@@ -124,22 +123,18 @@ SCENARIOS = (
         kind=Kind.LATENCY,
     ),
     Scenario(
-        name="noop-h2-bulk",
-        title="A step that does nothing, H2 in memory, verdicts in bulk",
-        engine=ON_H2_BULK,
-        plans=_noop({"raw": (2500, 900), "procos": (2500, 400)}),
-    ),
-    Scenario(
-        name="noop-pg-stock",
-        title="A step that does nothing, PostgreSQL, stock engine",
+        name="noop-pg",
+        title="A step that does nothing, PostgreSQL",
         engine=ON_POSTGRES,
-        plans=_noop({"raw": (1500, 280), "procos": (1200, 180), "js": (1200, 220), "py3": (1000, 190)}),
-    ),
-    Scenario(
-        name="noop-pg-bulk",
-        title="A step that does nothing, PostgreSQL, verdicts in bulk",
-        engine=ON_POSTGRES_BULK,
-        plans=_noop({"raw": (1500, 280), "procos": (1500, 220)}),
+        plans=_noop(
+            {
+                "raw": (1500, 280),
+                "procos": (1500, 180),
+                "procos-lists": (1500, 220),
+                "js": (1500, 220),
+                "py3": (1200, 190),
+            }
+        ),
     ),
     Scenario(
         name="restart",

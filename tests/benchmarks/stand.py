@@ -6,7 +6,7 @@ RabbitMQ and Redis live as long as the benchmark; each kind of engine is started
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,26 +25,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from procos.kernel.part import Command, Part
+    from procos.kernel.part import Part
 
 HEAP = "2g"
 IN_MEMORY = "jdbc:h2:mem:bench;DB_CLOSE_DELAY=-1"
-BULK = "PROCOS_ENGINE_BULK_VERDICTS"
 H2, H2_FILE, POSTGRES = "h2", "h2-file", "postgres"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineKind:
-    """An engine of the benchmark: on which database, and whether it takes verdicts in bulk."""
+    """An engine of the benchmark: on which database."""
 
     database: str
-    is_bulk: bool = False
 
     @property
     def text(self) -> str:
         """The engine in words."""
         database = {H2: "H2 in memory", H2_FILE: "H2 in a file", POSTGRES: "PostgreSQL"}[self.database]
-        return f"the engine on {database}{', verdicts in bulk' if self.is_bulk else ''}"
+        return f"the engine on {database}"
 
 
 class Stand:
@@ -89,22 +87,21 @@ class Services:
     def stand(self, kind: EngineKind) -> Iterator[Stand]:
         """Run an engine, and its database, for the length of the block."""
         if kind.database != POSTGRES:
-            with self._engine(kind, IN_MEMORY if kind.database == H2 else None) as engine:
+            with self._engine(IN_MEMORY if kind.database == H2 else None) as engine:
                 yield self._stand(engine)
             return
         port = self._ports.choose()
-        with running_postgres(port) as address, self._engine(kind, address) as engine:
+        with running_postgres(port) as address, self._engine(address) as engine:
             yield self._stand(engine, database=listener(port))
 
     @contextmanager
-    def _engine(self, kind: EngineKind, address: str | None) -> Iterator[Service]:
+    def _engine(self, address: str | None) -> Iterator[Service]:
         self._engines += 1
         stack = StackFolder(self._folder / f"engine-{self._engines}")
         stack.create()
         names = {"PROCOS_ENGINE_HEAP": HEAP, "PROCOS_ENGINE_DB_URL": address, "PROCOS_ENGINE_JAR": self._jar}
         settings = load_settings({name: str(value) for name, value in names.items() if value}, dotenv=None)
-        part = _with(engine_part(settings, folder=stack, ports=self._ports), {BULK: str(kind.is_bulk).lower()})
-        engine = _made(part, stack.log("engine"))
+        engine = _made(engine_part(settings, folder=stack, ports=self._ports), stack.log("engine"))
         try:
             yield _started(engine)
         finally:
@@ -115,18 +112,6 @@ class Services:
         environment = {name: value for service in services.values() for name, value in service.environment.items()}
         pids = {part: listener(port_of(service)) for part, service in services.items()}
         return Stand(engine, environment, {**pids, **more})
-
-
-def _with(part: Part, extra: Mapping[str, str]) -> Part:
-    """Give a part more environment than its settings know of."""
-    launch = part.launch
-    assert launch is not None
-
-    def launched(built: str) -> Command:
-        command = launch(built)
-        return replace(command, environment={**command.environment, **extra})
-
-    return replace(part, launch=launched)
 
 
 def _made(part: Part, log: Path) -> Service:

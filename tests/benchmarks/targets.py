@@ -43,8 +43,8 @@ class Target:
         return figure.median >= bound if self.larger_is_better else figure.median <= bound
 
 
-def _ratio(scenario: str) -> Callable[[Results], Spread | None]:
-    return lambda results: Spread.of(ratios(results.rounds.get(scenario, []), "procos", "raw"))
+def _ratio(scenario: str, contender: str = "procos") -> Callable[[Results], Spread | None]:
+    return lambda results: Spread.of(ratios(results.rounds.get(scenario, []), contender, "raw"))
 
 
 def _beside(scenario: str, contender: str, to: str) -> Callable[[Results], Spread | None]:
@@ -90,33 +90,37 @@ def _lost(results: Results) -> Spread | None:
 
 TARGETS = (
     Target(
-        text="no-op, PostgreSQL, ratio to raw",
-        scenario="noop-pg-stock",
-        figure=_ratio("noop-pg-stock"),
+        text="no-op, PostgreSQL, verdicts one by one, ratio to raw",
+        scenario="noop-pg",
+        figure=_ratio("noop-pg"),
         floor=0.52,
         aim=0.65,
     ),
     Target(
-        text="the same with verdicts in bulk",
-        scenario="noop-pg-bulk",
-        figure=_ratio("noop-pg-bulk"),
+        text="the same with verdicts in lists",
+        scenario="noop-pg",
+        figure=_ratio("noop-pg", "procos-lists"),
         floor=0.65,
         aim=0.85,
     ),
     Target(
-        text="no-op, H2, ratio to raw", scenario="noop-h2-stock", figure=_ratio("noop-h2-stock"), floor=0.30, aim=0.42
+        text="no-op, H2, verdicts one by one, ratio to raw",
+        scenario="noop-h2",
+        figure=_ratio("noop-h2"),
+        floor=0.30,
+        aim=0.42,
     ),
     Target(
-        text="the same with verdicts in bulk",
-        scenario="noop-h2-bulk",
-        figure=_ratio("noop-h2-bulk"),
+        text="the same with verdicts in lists",
+        scenario="noop-h2",
+        figure=_ratio("noop-h2", "procos-lists"),
         floor=0.36,
         aim=0.50,
     ),
     Target(
         text="CPU a task of bridge, worker, broker and Redis, H2, events off",
-        scenario="noop-h2-stock",
-        figure=_cost("noop-h2-stock", "procos"),
+        scenario="noop-h2",
+        figure=_cost("noop-h2", "procos"),
         unit="ms",
         floor=4.5,
         aim=2.6,
@@ -124,14 +128,14 @@ TARGETS = (
     ),
     Target(
         text="the same with worker events on",
-        figure=_cost("noop-h2-stock", "procos-events"),
+        figure=_cost("noop-h2", "procos-events"),
         unit="ms",
         larger_is_better=False,
     ),
     Target(
         text="the same on PostgreSQL, events off",
-        scenario="noop-pg-stock",
-        figure=_cost("noop-pg-stock", "procos"),
+        scenario="noop-pg",
+        figure=_cost("noop-pg", "procos"),
         unit="ms",
         floor=4.5,
         aim=2.6,
@@ -139,13 +143,13 @@ TARGETS = (
     ),
     Target(
         text="the engine's CPU a task, H2, as a multiple of raw's",
-        figure=_engine_cost("noop-h2-stock"),
+        figure=_engine_cost("noop-h2"),
         aim=1.2,
         larger_is_better=False,
     ),
     Target(
         text="the engine's CPU a task, PostgreSQL (database apart), as a multiple of raw's",
-        figure=_engine_cost("noop-pg-stock"),
+        figure=_engine_cost("noop-pg"),
         aim=1.2,
         larger_is_better=False,
     ),

@@ -24,13 +24,16 @@ _bridges = count(1)
 
 
 def _on(
-    queue: Queue, *, slots: int, workers: int = 1, events: bool = False
+    queue: Queue, *, slots: int, workers: int = 1, events: bool = False, lists: bool = False
 ) -> Callable[[Place, Work], Sequence[Launch]]:
     """Return what launches a bridge and workers for one queue."""
 
     def launches(place: Place, work: Work) -> Sequence[Launch]:
         name = f"bench-{next(_bridges)}"
-        environment = _environment(place, work, queue, name, events=events)
+        environment = {
+            **_environment(place, work, queue, name, events=events),
+            "PROCOS_BRIDGE_BULK_VERDICTS": str(lists).lower(),
+        }
         fleet = [_worker(environment, queue, slots, f"{name}-{number}") for number in range(workers)]
         bridge = (sys.executable, "-m", "procos", "bridge")
         all_of_it = [*fleet, Launch(part=BRIDGE, arguments=bridge, environment=environment)]
@@ -77,9 +80,14 @@ PROCOS = Contender(
     label="ProcOS, a worker of 16 threads",
     launches=_on(Queue.AI, slots=THREADS),
 )
+PROCOS_LISTS = Contender(
+    name="procos-lists",
+    label="ProcOS, the same with verdicts in lists",
+    launches=_on(Queue.AI, slots=THREADS, lists=True),
+)
 PROCOS_EVENTS = Contender(
     name="procos-events",
-    label="ProcOS, the same with worker events",
+    label="ProcOS, 16 threads with worker events",
     launches=_on(Queue.AI, slots=THREADS, events=True),
 )
 PROCOS_PROCESSES = Contender(

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from tests.benchmarks.contenders.peers import JAVASCRIPT, OPERATON, PYTHON3
-from tests.benchmarks.contenders.procos import PROCOS, PROCOS_EVENTS, PROCOS_FLEET, PROCOS_PROCESSES, PROCOS_WIDE
+from tests.benchmarks.contenders.procos import (
+    PROCOS,
+    PROCOS_EVENTS,
+    PROCOS_FLEET,
+    PROCOS_LISTS,
+    PROCOS_PROCESSES,
+    PROCOS_WIDE,
+)
 from tests.benchmarks.contenders.raw import RAW
 
-ALL = (RAW, PROCOS, PROCOS_EVENTS, PROCOS_PROCESSES, PROCOS_FLEET, PROCOS_WIDE, JAVASCRIPT, PYTHON3, OPERATON)
+OURS = (PROCOS, PROCOS_LISTS, PROCOS_EVENTS, PROCOS_PROCESSES, PROCOS_FLEET, PROCOS_WIDE)
+ALL = (RAW, *OURS, JAVASCRIPT, PYTHON3, OPERATON)
 CONTENDERS = {contender.name: contender for contender in ALL}

@@ -32,7 +32,7 @@ def results() -> Results:
         warm_up=20000,
         machine={"cores": "2"},
         versions={"RabbitMQ": "3.10.8"},
-        rounds={"noop-h2-stock": [RAW, OURS, replace(OURS, number=1, seconds=8.0), replace(RAW, number=1)]},
+        rounds={"noop-h2": [RAW, OURS, replace(OURS, number=1, seconds=8.0), replace(RAW, number=1)]},
         latencies={"procos": [0.010, 0.012, 0.030]},
         idle_bridge=0.005,
         outages=[Outage(contender="js", instances=10, running=10, runs=20, finished=10, seconds=14.25)],
@@ -58,17 +58,17 @@ class TestDocument:
         assert row.endswith("| 2.00 | – | – | 0.17 | – | – | – |")  # noqa: RUF001
 
     def test_says_whether_floor_and_aim_are_met(self) -> None:
-        row = row_of("## In short", "| no-op, H2, ratio to raw")
+        row = row_of("## In short", "| no-op, H2, verdicts one by one, ratio to raw")
         assert row.endswith("| 0.44 (0.38 to 0.50) | ≥ 0.3 | ≥ 0.42 | yes | yes |")
 
     def test_says_of_a_measure_without_figures_that_it_was_not_measured(self) -> None:
-        row = row_of("## In short", "| no-op, PostgreSQL, ratio to raw")
+        row = row_of("## In short", "| no-op, PostgreSQL, verdicts one by one, ratio to raw")
         assert row.endswith("| not measured | ≥ 0.52 | ≥ 0.65 | **no** | **no** |")
 
     def test_shows_every_run_in_short_and_in_how_many_a_bound_was_reached(self) -> None:
-        slow = replace(results(), rounds={"noop-h2-stock": [RAW, replace(OURS, seconds=9.0)]})
+        slow = replace(results(), rounds={"noop-h2": [RAW, replace(OURS, seconds=9.0)]})
         text = document([results(), slow, results()])
-        row = next(line for line in text.splitlines() if line.startswith("| no-op, H2, ratio to raw"))
+        row = next(line for line in text.splitlines() if line.startswith("| no-op, H2, verdicts one by one, ratio to raw"))
         assert row.endswith("| 0.33 | 0.44 (0.38 to 0.50) | ≥ 0.3 | ≥ 0.42 | yes | **in 2 of 3** |")
         assert "the first of 3" in text
 

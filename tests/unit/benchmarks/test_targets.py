@@ -43,9 +43,7 @@ class TestTargets:
             RoundResult(contender="raw", number=0, tasks=1000, seconds=1.0, cpu={"engine": 2.0}),
             RoundResult(contender="procos", number=0, tasks=1000, seconds=2.0, cpu={"engine": 3.0}),
         ]
-        found = named("the engine's CPU a task, H2, as a multiple of raw's").figure(
-            Results(rounds={"noop-h2-stock": rounds})
-        )
+        found = named("the engine's CPU a task, H2, as a multiple of raw's").figure(Results(rounds={"noop-h2": rounds}))
         assert found == Spread(low=1.5, median=1.5, high=1.5)
 
     def test_write_latencies_in_milliseconds(self) -> None:

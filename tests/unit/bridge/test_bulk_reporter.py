@@ -236,3 +236,11 @@ def _told(world: World, ref: DispatchRef, outcome: Outcome) -> Verdict | str:
         return world.reporter.report(ref, outcome)
     except ProcosError as error:
         return type(error).__name__
+
+
+class TestLongest:
+    def test_is_what_the_engine_takes_unless_no_lists_are_wanted(self, world: World) -> None:
+        unwanted = BulkReporter(world.engine, world.ledger, world.reporter, is_wanted=False)
+
+        assert world.bulk.longest == world.engine.longest_list > 0
+        assert unwanted.longest == 0
