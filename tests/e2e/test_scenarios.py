@@ -10,6 +10,7 @@ from tests.kernel_process import kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class TestStartup:
@@ -77,10 +78,27 @@ class TestKernelOfAStack:
         eventually(lambda: bool(stack.status()["flower"]["healthy"]), seconds=20, what="flower to be well again")
 
 
-def test_the_shutdown_runs_to_its_end_before_the_parts_stop(stack_factory: Any) -> None:
-    system = stack_factory("engine", "broker", "redis", "bridge", "worker-generic")
-    done = system.procos("down")
+class TestShutdown:
+    PARTS = ("engine", "broker", "redis", "bridge", "worker-ai", "worker-generic")
 
-    assert done.returncode == 0, done.stderr
-    log = (system.folder / "logs" / "supervisor.log").read_text("utf-8")
-    assert "procos_system_shutdown has ended" in log
+    def test_runs_to_its_end_before_the_parts_stop_and_loses_nothing(
+        self, stack_factory: Any, eventually: Callable[..., None], tmp_path: Path
+    ) -> None:
+        system, effects = stack_factory(*self.PARTS), tmp_path / "effects"
+        work = {"seconds": {"type": "Double", "value": 4}, "effects_file": {"type": "String", "value": str(effects)}}
+        instances = [system.start("sample_sleep", **work) for _ in range(3)]
+        eventually(lambda: _count(effects, "start") == len(instances), seconds=30, what="the work to begin")
+
+        done = system.procos("down")
+        assert done.returncode == 0, done.stderr
+        log = (system.folder / "logs" / "supervisor.log").read_text("utf-8")
+        assert "procos_system_shutdown has ended" in log
+
+        again = system.procos("up", "--detach", "--only", *self.PARTS)
+        assert again.returncode == 0, again.stderr
+        eventually(lambda: system.finished(instances) == len(instances), seconds=60, what="the ends of the instances")
+        assert _count(effects, "effect") == len(instances)
+
+
+def _count(effects: Path, word: str) -> int:
+    return effects.read_text("utf-8").count(word) if effects.exists() else 0
