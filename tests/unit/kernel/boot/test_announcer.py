@@ -16,10 +16,10 @@ class TestAnnouncer:
         announcer.over(PhaseDone(phase=BootPhase.ORCHESTRATOR, seconds=1.0, outcome="refused", has_failed=True))
         announcer.watches("the engine")
 
-        assert [line.split() for line in capsys.readouterr().err.splitlines()] == [
-            "kernel 4/6 deploy the root models done 0.4 s 4 models, none has changed".split(),
-            "kernel 5/6 start procos_system_orchestrator failed 1.0 s refused".split(),
-            "kernel 6/6 monitor begun the engine".split(),
+        assert [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()] == [
+            "kernel 4/6 deploy the root models done 0.4 s 4 models, none has changed",
+            "kernel 5/6 start procos_system_orchestrator failed 1.0 s refused",
+            "kernel 6/6 monitor begun the engine",
         ]
 
     def test_says_what_is_waited_for_once(self, capsys: pytest.CaptureFixture[str]) -> None:
