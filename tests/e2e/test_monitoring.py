@@ -65,7 +65,7 @@ class TestCockpit:
 class TestCommands:
     def test_deploy_again_changes_nothing(self, stack: Any) -> None:
         done = stack.procos("deploy", "--json")
-        assert [model["changed"] for model in json.loads(done.stdout)] == [False]
+        assert {model["changed"] for model in json.loads(done.stdout)} == {False}
 
     def test_routes_list_the_sample_package(self, stack: Any) -> None:
         rows = json.loads(stack.procos("routes", "--json").stdout)
