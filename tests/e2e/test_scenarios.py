@@ -96,6 +96,7 @@ class TestShutdown:
 
         again = system.procos("up", "--detach", "--only", *self.PARTS)
         assert again.returncode == 0, again.stderr
+        system.settings.update(json.loads((system.folder / "environment.json").read_text("utf-8")))  # on other ports
         eventually(lambda: system.finished(instances) == len(instances), seconds=60, what="the ends of the instances")
         assert _count(effects, "effect") == len(instances)
 
