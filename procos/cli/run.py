@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
 
+from procos.cli.asking import asking
 from procos.cli.environment import settings
-from procos.cli.variables import given
 from procos.client import Client
 from procos.client.result import ACTIVE
 
 if TYPE_CHECKING:
+    from procos.cli.asking import Asked
     from procos.client import ProcessInstance, Result, StepView
 
 REPORTED = {"completed", "bpmn_error"}
@@ -25,32 +25,16 @@ progress = Console(stderr=True, highlight=False)
 
 
 @click.command()
-@click.argument("key")
-@click.option(
-    "--var", "pairs", multiple=True, metavar="NAME=VALUE", help="A start variable; JSON values keep their type."
-)
-@click.option("--vars-file", type=click.Path(path_type=Path), help="A file with a JSON object of variables.")
-@click.option("--business-key", help="The business key of the new instance.")
-@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, show_default=True, help="Seconds to wait.")
-@click.option("--result", "wanted", metavar="NAME", help="Print this variable of the result alone.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def run(
-    *,
-    key: str,
-    pairs: tuple[str, ...],
-    vars_file: Path | None,
-    business_key: str | None,
-    timeout: float,
-    wanted: str | None,
-    as_json: bool,
-) -> None:
+@click.argument("what", metavar="KEY")
+@asking
+def run(key: str, asked: Asked) -> None:
     """Start the process KEY, show each step live, and print its result variables."""
-    instance = Client(settings()).start(key, given(pairs, vars_file), business_key=business_key)
+    instance = Client(settings()).start(key, asked.variables, business_key=asked.business_key)
     progress.print(f"{key} started: {instance.id}")
-    show(instance, timeout=timeout, wanted=wanted, as_json=as_json)
+    show(instance, asked)
 
 
-def show(instance: ProcessInstance, *, timeout: float, wanted: str | None, as_json: bool) -> NoReturn:
+def show(instance: ProcessInstance, asked: Asked) -> NoReturn:
     """Show each step live, print the result, and exit with the code it deserves."""
     told: set[str] = set()
 
@@ -59,11 +43,11 @@ def show(instance: ProcessInstance, *, timeout: float, wanted: str | None, as_js
             told.add(line)
             progress.print(line)
 
-    result = instance.result(timeout=timeout, on_step=tell)
-    if as_json:
+    result = instance.result(timeout=asked.timeout, on_step=tell)
+    if asked.as_json:
         click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False, default=str))
     else:
-        _print(result, wanted)
+        _print(result, asked.wanted)
     sys.exit(0 if result.is_good else 1)
 
 
