@@ -101,12 +101,12 @@ SCENARIOS = (
         plans=_waiting(
             {
                 "procos-wide": (2000, 256, 250),
+                "procos-wide-lists": (2000, 256, 280),
                 "js": (2000, 500, 370),
                 "operaton": (800, 256, 110),
                 "py3": (80, 4, 19),
             }
         ),
-        most_rounds=FEW_ROUNDS,
     ),
     Scenario(
         name="burst",

@@ -167,6 +167,11 @@ TARGETS = (
         aim=0.8,
     ),
     Target(
+        text="256 slots with verdicts in lists, beside operaton-tasks",
+        figure=_beside("wait-256", "procos-wide-lists", "operaton"),
+        unit="times",
+    ),
+    Target(
         text="idle latency, start returned to ended, median",
         figure=_latency(statistics.median),
         unit="ms",

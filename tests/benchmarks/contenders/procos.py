@@ -105,3 +105,8 @@ PROCOS_WIDE = Contender(
     label="ProcOS, 2 workers of 128 threads",
     launches=_on(Queue.AI, slots=128, workers=2),
 )
+PROCOS_WIDE_LISTS = Contender(
+    name="procos-wide-lists",
+    label="ProcOS, the same with verdicts in lists",
+    launches=_on(Queue.AI, slots=128, workers=2, lists=True),
+)
