@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import Annotated, Literal, Self
@@ -16,7 +17,8 @@ from procos.domain.addresses import has_scheme, rest_root, web_address
 from procos.domain.variables import LARGEST_TOGETHER
 
 
-def _printable(secret: SecretStr) -> SecretStr:
+def printable(secret: SecretStr) -> SecretStr:
+    """Refuse a secret that no HTTP header can carry."""
     text = secret.get_secret_value()
     if not (text.isascii() and text.isprintable()):
         raise ValueError("expected printable ASCII characters only, as an HTTP header can carry")
@@ -36,17 +38,27 @@ def _listed(value: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
-class _Section(BaseModel):
+def _object(value: object) -> object:
+    """Read an object as it stands in an environment variable: as JSON."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+AllowedSecrets = Annotated[dict[str, tuple[str, ...]], NoDecode, BeforeValidator(_object)]
+
+
+class Section(BaseModel):
+    """A section: it cannot be changed, and knows its fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """Where the engine is and how to log in; the `db_`, `port` and `jar` fields serve an engine started here."""
 
     url: Annotated[str, AfterValidator(rest_root)] = "http://127.0.0.1:8080/engine-rest"
     user: str | None = None
     password: SecretStr | None = None
-    token: Annotated[SecretStr, AfterValidator(_printable)] | None = Field(
+    token: Annotated[SecretStr, AfterValidator(printable)] | None = Field(
         None, description="A bearer token, instead of user and password."
     )
     oauth_token_url: Annotated[str, AfterValidator(web_address)] | None = Field(
@@ -70,7 +82,7 @@ class EngineSettings(_Section):
     heap: str = Field("768m", pattern=r"^\d+[mg]$", description="Largest Java heap of an engine started here.")
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     """Where the Celery queues are; RabbitMQ, or Redis/Valkey with its weaker guarantees."""
 
     url: Annotated[str, AfterValidator(has_scheme("amqp", "amqps", "redis", "rediss"))] = Field(
@@ -79,7 +91,7 @@ class BrokerSettings(_Section):
     confirm_timeout: float = Field(10.0, gt=0, description="Seconds to wait for RabbitMQ to confirm a batch.")
 
 
-class RedisSettings(_Section):
+class RedisSettings(Section):
     """Where ledger and results are kept."""
 
     url: Annotated[str, AfterValidator(has_scheme("redis", "rediss", "unix"))] = Field(
@@ -88,7 +100,7 @@ class RedisSettings(_Section):
     timeout: float = Field(5.0, gt=0, description="Seconds a command of the bridge may take.")
 
 
-class BridgeSettings(_Section):
+class BridgeSettings(Section):
     """How the bridge fetches, leases and reports."""
 
     replica_id: str = Field(
@@ -136,7 +148,7 @@ class BridgeSettings(_Section):
         return self
 
 
-class KernelSettings(_Section):
+class KernelSettings(Section):
     """How the kernel boots the system, and how it takes leave of it."""
 
     patience: float = Field(30.0, ge=0, description="Seconds broker, Redis and database get to answer at its start.")
@@ -147,7 +159,7 @@ class KernelSettings(_Section):
     health_port: int = Field(9465, ge=0, le=65535, description="0 serves none.")
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """How many tasks a worker runs at once where the command line does not say."""
 
     concurrency: int | None = Field(None, ge=1, description="Slots; default 16 threads for ai, 2 processes else.")
@@ -160,25 +172,22 @@ class WorkerSettings(_Section):
     soft_shutdown: float = Field(20.0, ge=0, description="Seconds running tasks get when a worker is stopped.")
 
 
-class OpenaiSettings(_Section):
-    """Any OpenAI-compatible server."""
+class SecretsSettings(Section):
+    """Where secrets are found, beside `PROCOS_SECRETS__<NAME>`, and which tasks may have them."""
 
-    api_key: Annotated[SecretStr, AfterValidator(_printable)] | None = None
-    base_url: Annotated[str, AfterValidator(web_address)] = "https://api.openai.com/v1"
-    model: str = "gpt-4o-mini"
-    timeout: float = Field(60.0, gt=0, description="Seconds one request may take.")
+    directory: Path | None = Field(None, description="Folder of secrets, one file each, named like the secret.")
+    allowed: AllowedSecrets = Field({}, description="Topic to the names of the secrets its models may name, as JSON.")
 
 
-class OllamaSettings(_Section):
-    """An Ollama server; not used unless its address is set."""
+class BlobSettings(Section):
+    """Where results that are too large for variables are kept, and files."""
 
-    url: Annotated[str, AfterValidator(web_address)] | None = None
-    model: str = "llama3.2"
-    timeout: float = Field(120.0, gt=0, description="Seconds one request may take.")
-    health_timeout: float = Field(5.0, gt=0, description="Seconds its health check may take.")
+    url: str | None = Field(None, description="Any address fsspec knows, such as file:///shared or s3://bucket.")
+    above: int = Field(256 * 1024, ge=4096, description="Bytes of a variable above which it is kept there.")
+    largest: int = Field(256 * 1024 * 1024, ge=4096, description="Bytes one of them may have.")
 
 
-class FlowerSettings(_Section):
+class FlowerSettings(Section):
     """Flower, the view of the workers; credentials are generated by `procos up` where none are set."""
 
     user: str = "procos"
@@ -187,7 +196,7 @@ class FlowerSettings(_Section):
     port: int = Field(5555, ge=1, le=65535)
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What is logged, and how."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

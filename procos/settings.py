@@ -1,8 +1,9 @@
 """The settings of every part: one frozen tree, read from the environment (and `.env`) alone.
 
 `PROCOS_<SECTION>_<FIELD>` sets a field, for example `PROCOS_ENGINE_URL`. The names hosting platforms and the ProcOS
-guide use (`RABBITMQ_URL`, `REDIS_URL`, `CAMUNDA_URL`, …) are accepted as aliases; a PROCOS_ value wins. `load_settings`
-is called by `procos.app` and `procos.cli` only; everything else is handed the part of the tree it needs.
+guide use (`RABBITMQ_URL`, `REDIS_URL`, `CAMUNDA_URL`, …) are accepted as aliases; a PROCOS_ value wins. What users name
+themselves stands behind two underscores: `PROCOS_PROVIDERS__<NAME>__<FIELD>`. `load_settings` is called by `procos.app`
+and `procos.cli` only; everything else is handed the part of the tree it needs.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from procos.domain.errors import SettingsError
 from procos.environment_names import PREFIX, given
+from procos.named_settings import is_named_by_user, named_by_users, wrong_names
+from procos.provider_sections import AiSettings, OllamaSettings, OpenaiSettings, ProviderSettings
 from procos.setting_sections import (
+    BlobSettings,
     BridgeSettings,
     BrokerSettings,
     EngineSettings,
@@ -25,9 +29,8 @@ from procos.setting_sections import (
     KernelSettings,
     LogSettings,
     Names,
-    OllamaSettings,
-    OpenaiSettings,
     RedisSettings,
+    SecretsSettings,
     WorkerSettings,
 )
 
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
+    "AiSettings",
+    "BlobSettings",
     "BridgeSettings",
     "BrokerSettings",
     "EngineSettings",
@@ -43,12 +48,19 @@ __all__ = [
     "LogSettings",
     "OllamaSettings",
     "OpenaiSettings",
+    "ProviderSettings",
     "RedisSettings",
+    "SecretsSettings",
     "Settings",
     "WorkerSettings",
     "known_names",
     "load_settings",
 ]
+
+
+NOT_NAMES = {"PROCOS_SET_BY_USER", "PROCOS_PROVIDERS", "PROCOS_CONNECTIONS", "PROCOS_NAMED_SECRETS"}
+"""What fields of the tree would be called, though no environment sets them."""
+NAMED_GROUPS = {"providers", "connections", "named_secrets"}
 
 
 class Settings(BaseSettings):
@@ -72,6 +84,12 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     openai: OpenaiSettings = OpenaiSettings()
     ollama: OllamaSettings = OllamaSettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    ai: AiSettings = AiSettings()
+    connections: dict[str, dict[str, SecretStr]] = Field(default_factory=dict)
+    secrets: SecretsSettings = SecretsSettings()
+    named_secrets: dict[str, SecretStr] = Field(default_factory=dict, exclude=True)
+    blobs: BlobSettings = BlobSettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     process_directory: Path = Field(Path("processes"), description="Folder of the process models.")
@@ -103,11 +121,13 @@ def load_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
         SettingsError: a PROCOS_ name is unknown, or a value is not what its field expects.
     """
     found = given(environ, dotenv, known=known_names())
-    unknown = [_unknown(name) for name in sorted(found) if name not in known_names()]
-    if unknown:
+    named = {name: value for name, value in found.items() if is_named_by_user(name)}
+    fixed = {name: value for name, value in found.items() if name not in named}
+    unknown = [_unknown(name) for name in sorted(fixed) if name not in known_names()]
+    if unknown := [*unknown, *wrong_names(sorted(named))]:
         raise SettingsError(unknown)
     try:
-        return Settings(**_nested(found), set_by_user=frozenset(found))
+        return Settings(**_nested(fixed), **named_by_users(named), set_by_user=frozenset(found))
     except ValidationError as error:
         raise SettingsError(list(_problems(error))) from error
 
@@ -115,7 +135,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
 @cache
 def known_names() -> frozenset[str]:
     """Every PROCOS_ name there is."""
-    return frozenset(_names(Settings, PREFIX)) - {"PROCOS_SET_BY_USER"}
+    return frozenset(_names(Settings, PREFIX)) - NOT_NAMES
 
 
 def _nested(found: Mapping[str, str]) -> dict[str, Any]:
@@ -140,6 +160,11 @@ def _unknown(name: str) -> str:
 
 def _problems(error: ValidationError) -> Iterable[str]:
     for problem in error.errors(include_url=False, include_input=False):
-        name = PREFIX + "_".join(str(part).upper() for part in problem["loc"])
+        name = PREFIX + _place(problem["loc"])
         text = problem["msg"].removeprefix("Value error, ")
         yield text if text.startswith(PREFIX) else f"{name}: {text}"
+
+
+def _place(way: tuple[int | str, ...]) -> str:
+    divider = "__" if way[0] in NAMED_GROUPS else "_"
+    return divider.join(str(part).upper() for part in way).replace("NAMED_SECRETS", "SECRETS")

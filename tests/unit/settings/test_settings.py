@@ -93,6 +93,46 @@ class TestAliases:
         assert alias_conflicts({**environ, "REDIS_URL": "redis://b"}) == []
 
 
+class TestNamesOfUsers:
+    def test_describe_providers(self) -> None:
+        found = loaded(
+            PROCOS_PROVIDERS__MISTRAL_EU__URL="https://api.example.org/v1",
+            PROCOS_PROVIDERS__MISTRAL_EU__MODEL="small",
+            PROCOS_PROVIDERS__MISTRAL_EU__AT_ONCE="3",
+        ).providers
+        assert list(found) == ["mistral_eu"]
+        assert (found["mistral_eu"].model, found["mistral_eu"].at_once) == ("small", 3)
+
+    def test_describe_connections_and_secrets_which_are_not_shown(self) -> None:
+        found = loaded(PROCOS_CONNECTIONS__CRM__TOKEN="tell-nobody", PROCOS_SECRETS__CRM_TOKEN="tell-nobody")
+        assert found.connections["crm"]["token"].get_secret_value() == "tell-nobody"
+        assert found.named_secrets["CRM_TOKEN"].get_secret_value() == "tell-nobody"
+        assert "tell-nobody" not in repr(found)
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            (
+                "PROCOS_PROVIDERS__M__ULR",
+                "PROCOS_PROVIDERS__M__ULR is not a setting; did you mean PROCOS_PROVIDERS__M__URL?",
+            ),
+            ("PROCOS_PROVIDERS__M", "expected PROCOS_PROVIDERS__<NAME>__<FIELD>"),
+            ("PROCOS_PROVIDERS__OPENAI__URL", "a provider cannot be called 'openai'"),
+            ("PROCOS_PROVIDERS__M__URL", "PROCOS_PROVIDERS__M__MODEL: Field required"),
+            ("PROCOS_CONNECTIONS__crm__URL", "in capitals"),
+            ("PROCOS_SECRETS__", "expected PROCOS_SECRETS__<NAME>"),
+            ("PROCOS_NAMED_SECRETS", "is not a setting"),
+        ],
+    )
+    def test_are_checked_like_all_others(self, name: str, said: str) -> None:
+        assert said in refused(**{name: "http://host"})
+
+    def test_are_allowed_by_topic(self) -> None:
+        found = loaded(PROCOS_SECRETS_ALLOWED='{"http_request": ["CRM_TOKEN"]}').secrets
+        assert found.allowed == {"http_request": ("CRM_TOKEN",)}
+        assert "PROCOS_SECRETS_ALLOWED" in refused(PROCOS_SECRETS_ALLOWED="http_request")
+
+
 class TestUnknownNames:
     def test_are_refused_with_the_nearest_known(self) -> None:
         assert "PROCOS_ENGIN_URL is not a setting; did you mean PROCOS_ENGINE_URL?" in refused(
