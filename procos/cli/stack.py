@@ -164,7 +164,7 @@ def _fail(failure: Failure) -> None:
         click.echo(f"\nthe end of {failure.log}:\n{failure.log_tail}\n", err=True)
     if failure.is_unreachable:
         raise UnreachableError(failure.address, failure.reason)
-    raise PartFailedError(failure.part, failure.reason, log_tail=failure.log_tail)
+    raise PartFailedError(failure.part, failure.reason, log_tail=failure.log_tail, exit_code=failure.exit_code)
 
 
 def _last_words(folder: StackFolder) -> str:

@@ -11,7 +11,7 @@
     │   └── NewerVersionError         … because it is of a newer version
     ├── PublishRefusedError           the broker has no place for a dispatch
     ├── UnknownTopicError             no route serves a topic
-    ├── PartFailedError               a part of the local stack did not come up     exit 1
+    ├── PartFailedError               a part of the local stack did not come up     exit 1, or the part's
     ├── ReplicaTakenError             another bridge runs under this replica id     exit 2
     ├── UnreachableError              a service does not answer                     exit 3
     │   ├── EngineUnreachableError
@@ -53,7 +53,7 @@ MOST_SHOWN = 20
 class ProcosError(Exception):
     """The root: an anticipated failure whose message names the cause and, where there is one, the cure."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class SettingsError(ProcosError):
@@ -147,10 +147,13 @@ class UnknownTopicError(ProcosError):
 
 
 class PartFailedError(ProcosError):
-    """Raised when a part of the local stack does not come up; carries the end of its log."""
+    """Raised when a part of the local stack does not come up; carries the end of its log.
 
-    def __init__(self, part: str, reason: str, *, log_tail: str = "") -> None:
-        self.part, self.reason, self.log_tail = part, reason, log_tail
+    Where a program of ours ended because of settings (2) or an unreachable service (3), so does the command.
+    """
+
+    def __init__(self, part: str, reason: str, *, log_tail: str = "", exit_code: int = 1) -> None:
+        self.part, self.reason, self.log_tail, self.exit_code = part, reason, log_tail, exit_code
         super().__init__(f"{part}: {reason}")
 
 

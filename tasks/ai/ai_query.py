@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from procos.logs import get_logger
-from tasks.ai.providers import Provider, provider_named, select_provider
+from tasks.ai.choosing import select_provider
+from tasks.ai.conversation import FinishReason, Message, Question, Role
+from tasks.ai.provider import Watch
+from tasks.ai.providers.registry import provider_named
 from tasks.ai.selection import AUTO
 from tasks.task import TaskContext, process_task
+
+if TYPE_CHECKING:
+    from tasks.ai.provider import Provider
 
 log = get_logger(__name__)
 
@@ -53,7 +59,7 @@ class AiQueryOutput(BaseModel):
     selected_provider: str
     usage: dict[str, int]
     response_time_ms: int
-    finish_reason: str
+    finish_reason: FinishReason
 
 
 @process_task(topic="ai_query")
@@ -64,25 +70,24 @@ def ai_query(query: AiQueryInput, context: TaskContext) -> AiQueryOutput:
         TaskError: no provider is configured, or the provider failed, refused or was unclear.
         StepCancelled: nobody waits for the answer any more.
     """
-    from tasks.ai import chat  # openai takes a second to import: only where it is used
-
     provider = _provider(query, context)
-    question = chat.Question(
-        text=query.user_query,
-        model=query.model or provider.model,
+    question = Question(
+        messages=(Message(role=Role.USER, content=query.user_query),),
+        model=query.model or provider.profile.model,
         max_tokens=query.max_tokens,
         temperature=query.temperature,
         idempotency_key=context.idempotency_key,
     )
     started = time.monotonic()
-    answer = chat.complete(provider, question, within=context.remaining(), is_cancelled=context.is_cancelled)
+    answer = provider.complete(question, within=context.remaining(), watch=Watch(is_cancelled=context.is_cancelled))
     milliseconds = round((time.monotonic() - started) * 1000)
-    log.info("ai.answered", provider=provider.name, model=answer.model, milliseconds=milliseconds, **answer.usage)
+    name = provider.profile.name
+    log.info("ai.answered", provider=name, model=answer.model, milliseconds=milliseconds, **answer.usage)
     return AiQueryOutput(
         ai_response=answer.text,
         model_used=answer.model,
-        provider=provider.name,
-        selected_provider=provider.name,
+        provider=name,
+        selected_provider=name,
         usage=dict(answer.usage),
         response_time_ms=milliseconds,
         finish_reason=answer.finish_reason,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from procos.logs import get_logger
-from tasks.ai.providers import select_provider
+from tasks.ai.choosing import select_provider
 from tasks.task import TaskContext, process_task
 
 log = get_logger(__name__)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from procos.domain.errors import PermanentError
 from procos.settings import load_settings
 from tasks.ai.provider_selection import ProviderSelectionInput, provider_selection
-from tasks.ai.providers import provider_named
+from tasks.ai.providers import health
+from tasks.ai.providers.registry import profile_named, profiles, provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 CLOSED = "http://127.0.0.1:9"
 QUESTION = ProviderSelectionInput(user_query="why?")
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    health.forget()
 
 
 class TestProviderSelection:
@@ -86,14 +92,32 @@ class TestProviderNamed:
         with pytest.raises(PermanentError, match="set PROCOS_OLLAMA_URL; configured: openai"):
             provider_named("ollama", settings)
 
-    def test_serves_ollama_under_its_openai_dialect(self) -> None:
-        settings = load_settings({"PROCOS_OLLAMA_URL": "http://ollama:11434/"}, dotenv=None)
-        assert provider_named("ollama", settings).base_url == "http://ollama:11434/v1"
+    def test_knows_those_that_users_name(self) -> None:
+        settings = load_settings(
+            {"PROCOS_PROVIDERS__MISTRAL__URL": "https://api.example.org/v1/", "PROCOS_PROVIDERS__MISTRAL__MODEL": "m"},
+            dotenv=None,
+        )
+        assert list(profiles(settings)) == ["mistral"]
+        assert profile_named("mistral", settings).address_setting == "PROCOS_PROVIDERS__MISTRAL__URL"
+        with pytest.raises(PermanentError, match=r"known: openai, ollama, mistral; .*did you mean mistral\?"):
+            provider_named("mistrl", settings)
+
+    def test_names_the_kinds_it_knows(self) -> None:
+        settings = load_settings(
+            {
+                "PROCOS_PROVIDERS__X__URL": "https://x",
+                "PROCOS_PROVIDERS__X__MODEL": "m",
+                "PROCOS_PROVIDERS__X__KIND": "telepathy",
+            },
+            dotenv=None,
+        )
+        with pytest.raises(PermanentError, match="of kind 'telepathy'; known: ollama, openai"):
+            provider_named("x", settings)
 
     def test_shows_neither_key_nor_password(self) -> None:
         settings = load_settings(
             {"PROCOS_OPENAI_API_KEY": "sk-1", "PROCOS_OPENAI_BASE_URL": "https://me:pw@proxy:8443/v1"}, dotenv=None
         )
-        provider = provider_named("openai", settings)
-        assert "sk-1" not in repr(provider)
-        assert provider.address == "https://proxy:8443/v1"
+        profile = profile_named("openai", settings)
+        assert "sk-1" not in repr(profile)
+        assert profile.address == "https://proxy:8443/v1"

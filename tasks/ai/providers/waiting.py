@@ -1,8 +1,9 @@
-"""Connections on which waiting for an AI provider ends when the step is cancelled.
+"""Connections on which waiting for an AI provider ends as soon as there is a reason to.
 
 A model may think for half a minute before it sends the first byte, and a read that blocks cannot be stopped from
-beside. So every read is made of short ones, and between two of them the thread that waits asks whether it still should.
-What is raised then closes the connection, which frees the provider's slot. `tasks.ai.chat` uses this transport.
+beside. So every read is made of short ones, and between two of them the thread that waits looks whether it still
+should: `checked` says by what. What is raised then closes the connection, which frees the provider's slot. The adapters
+use this transport.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 import httpcore2
 import httpx2
 
-from procos.domain.errors import StepCancelled
-
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator
@@ -24,27 +23,31 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.25
 MOST_CONNECTIONS, MOST_IDLE = 1000, 100
 
-_waiting = threading.local()
+_thread = threading.local()
 
 
 @contextmanager
-def unless(is_cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Let what this thread reads in the meantime end with `StepCancelled` as soon as `is_cancelled` says so."""
-    _waiting.is_cancelled = is_cancelled
+def checked(check: Callable[[], None]) -> Iterator[None]:
+    """Let what this thread reads and writes in the meantime end with whatever `check` raises."""
+    _thread.check = check
     try:
         yield
     finally:
-        del _waiting.is_cancelled
+        del _thread.check
 
 
-def stop_if_cancelled() -> None:
-    """Raise `StepCancelled` if what this thread works for was cancelled."""
-    is_cancelled: Callable[[], bool] | None = getattr(_waiting, "is_cancelled", None)
-    if is_cancelled is not None and is_cancelled():
-        raise StepCancelled("the step was cancelled")
+def _look() -> None:
+    check: Callable[[], None] | None = getattr(_thread, "check", None)
+    if check is not None:
+        check()
 
 
-class CancellableTransport(httpx2.HTTPTransport):
+def client() -> httpx2.Client:
+    """Return a client on such connections: neither proxies from the environment nor redirects are followed."""
+    return httpx2.Client(trust_env=False, follow_redirects=False, transport=CheckedTransport())
+
+
+class CheckedTransport(httpx2.HTTPTransport):
     """httpx's transport, over connections that look up while they wait."""
 
     def __init__(self) -> None:
@@ -80,7 +83,7 @@ class _Stream(httpcore2.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         end = time.monotonic() + timeout if timeout is not None else float("inf")
         while True:
-            stop_if_cancelled()
+            _look()
             left = end - time.monotonic()
             try:
                 return self._inner.read(max_bytes, max(min(LOOK_SECONDS, left), 0.001))
@@ -89,7 +92,7 @@ class _Stream(httpcore2.NetworkStream):
                     raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        stop_if_cancelled()
+        _look()
         self._inner.write(buffer, timeout)
 
     def close(self) -> None:

@@ -1,0 +1,73 @@
+"""The variables AI topics share: who shall answer and within which limits, and how an answer came about.
+
+Each topic adds its own to them. The names are the ones the ProcOS guide uses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from tasks.ai.conversation import FinishReason  # noqa: TC001  # pydantic reads it
+from tasks.ai.selection import AUTO
+
+if TYPE_CHECKING:
+    from tasks.ai.reply import Reply
+
+LARGEST_TOKEN_LIMIT = 1_000_000
+UNSENDABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""What no provider takes as text."""
+
+
+def _sendable(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank")
+    if found := UNSENDABLE.search(text):
+        raise ValueError(f"contains the character U+{ord(found[0]):04X}")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_sendable)]
+"""A text that is not blank and can be sent."""
+
+
+class Asking(BaseModel):
+    """Who shall answer, and within which limits."""
+
+    provider: str = Field(AUTO, description="auto, or the name of a provider")
+    model: str | None = Field(None, min_length=1, max_length=200)
+    max_tokens: int = Field(1000, ge=1, le=LARGEST_TOKEN_LIMIT)
+    temperature: float = Field(0.7, ge=0, le=2)
+    complexity_score: float = Field(0.0, ge=0, le=1)
+
+
+class Answered(BaseModel):
+    """How an answer came about; `usage` is empty where the provider counts no tokens."""
+
+    model_used: str
+    provider: str
+    selected_provider: str
+    usage: dict[str, int]
+    cost: float | None = Field(description="US dollars, all attempts together; null where a price is not known")
+    response_time_ms: int
+    finish_reason: FinishReason
+    attempts: list[dict[str, Any]] = Field(description="who was asked, in order, and what came of it")
+    untrusted: bool = Field(True, description="a model wrote this: it is data, not instructions")
+    cleaned: bool = Field(description="whether characters that cannot be stored were taken out")
+
+
+def answered(reply: Reply) -> dict[str, Any]:
+    """Return how a reply came about, as the fields of `Answered`."""
+    return {
+        "model_used": reply.answer.model,
+        "provider": reply.provider,
+        "selected_provider": reply.provider,
+        "usage": dict(reply.usage),
+        "cost": None if reply.cost is None else float(reply.cost),
+        "response_time_ms": reply.milliseconds,
+        "finish_reason": reply.answer.finish_reason,
+        "attempts": [attempt.as_variable() for attempt in reply.attempts],
+        "cleaned": reply.answer.was_cleaned,
+    }
