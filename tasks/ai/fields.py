@@ -5,15 +5,20 @@ Each topic adds its own to them. The names are the ones the ProcOS guide uses.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from tasks.ai.conversation import FinishReason  # noqa: TC001  # pydantic reads it
+from tasks.ai.reply import Wish
 from tasks.ai.selection import AUTO
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.ai.conversation import Message, Tool
     from tasks.ai.reply import Reply
 
 LARGEST_TOKEN_LIMIT = 1_000_000
@@ -31,6 +36,11 @@ def _sendable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_sendable)]
 """A text that is not blank and can be sent."""
+
+
+def parsed_text(value: object) -> object:
+    """Return what a text holds as JSON, and anything else as it is: a model's constants are texts."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 class Asking(BaseModel):
@@ -71,3 +81,25 @@ def answered(reply: Reply) -> dict[str, Any]:
         "attempts": [attempt.as_variable() for attempt in reply.attempts],
         "cleaned": reply.answer.was_cleaned,
     }
+
+
+def wish_of(
+    asking: Asking,
+    messages: tuple[Message, ...],
+    *,
+    stop: tuple[str, ...] = (),
+    json_schema: Mapping[str, Any] | None = None,
+    tools: tuple[Tool, ...] = (),
+) -> Wish:
+    """Return what is to be asked, of whom the variables say it shall be asked."""
+    return Wish(
+        messages=messages,
+        provider=asking.provider,
+        model=asking.model,
+        max_tokens=asking.max_tokens,
+        temperature=asking.temperature,
+        complexity_score=asking.complexity_score,
+        stop=stop,
+        json_schema=json_schema,
+        tools=tools,
+    )
