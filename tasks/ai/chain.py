@@ -132,5 +132,4 @@ def _soonest(troubles: Sequence[TaskError]) -> TaskError:
     limited = [error for error in troubles if isinstance(error, RateLimited)]
     if limited:
         return min(limited, key=lambda error: error.retry_in)
-    transient = [error for error in troubles if isinstance(error, TransientError)]
-    return (transient or list(troubles))[0]
+    return next((error for error in troubles if isinstance(error, TransientError)), troubles[0])

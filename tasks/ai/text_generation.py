@@ -7,7 +7,7 @@ to call. The process hands the results back as `tool_results` with the next ques
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -26,6 +26,9 @@ from tasks.ai.prompts.library import library
 from tasks.ai.prompts.rendering import filled
 from tasks.ai.structured import schema_from
 from tasks.task import TaskContext, process_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Schema = Annotated[dict[str, Any] | None, BeforeValidator(parsed_text)]
 
@@ -67,7 +70,7 @@ def text_generation(wanted: TextGenerationInput, context: TaskContext) -> TextGe
         TaskError: no provider is configured, or the provider failed, refused or was unclear; or the template is wrong.
         StepCancelled: nobody waits for the text any more.
     """
-    schema = None if wanted.json_schema is None else schema_from(wanted.json_schema)
+    schema: Mapping[str, Any] | None = None if wanted.json_schema is None else schema_from(wanted.json_schema)
     conversation = [*wanted.messages, *(result.message() for result in wanted.tool_results)]
     said, version = tuple(message.message() for message in conversation), None
     if wanted.template is not None:

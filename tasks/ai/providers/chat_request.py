@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tasks.ai.providers.chat_faults import STREAM, STREAM_OPTIONS, TEMPERATURE
+from tasks.ai.strict_schema import strict_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -69,20 +70,6 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": dict(schema), "strict": is_strict(schema)},
-    }
-
-
-def is_strict(schema: object) -> bool:
-    """Whether a schema keeps OpenAI's rules for strict answers: objects that are closed, with every member required."""
-    if isinstance(schema, list):
-        return all(is_strict(part) for part in schema)
-    if not isinstance(schema, dict):
-        return True
-    if "properties" in schema or schema.get("type") == "object":
-        members = schema.get("properties") or {}
-        if schema.get("additionalProperties") is not False or set(members) != set(schema.get("required") or ()):
-            return False
-    return all(is_strict(part) for part in schema.values())
+    strict = strict_schema(schema)
+    sent = dict(schema) if strict is None else strict
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": sent, "strict": strict is not None}}

@@ -37,14 +37,22 @@ def ask(openai_settings: Settings, context_with: Callable[..., TaskContext]) -> 
 class TestAiQuery:
     def test_hands_on_the_answer_and_how_it_came_about(self, ask: Callable[..., AiQueryOutput]) -> None:
         output = ask().model_dump()
-        assert 0 <= output.pop("response_time_ms") < 5000
+        (attempt,) = output.pop("attempts")
+        assert 0 <= attempt.pop("response_time_ms") <= output.pop("response_time_ms") < 5000
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        assert attempt == {
+            "provider": "openai", "model": "model-0613", "outcome": "answered", "usage": usage, "cost": 0.0,
+        }  # fmt: skip
         assert output == {
             "ai_response": "42",
             "model_used": "model-0613",
             "provider": "openai",
             "selected_provider": "openai",
-            "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+            "usage": usage,
+            "cost": 0.0,
             "finish_reason": "stop",
+            "untrusted": True,
+            "cleaned": False,
         }
 
     def test_sends_the_question_with_its_limits(

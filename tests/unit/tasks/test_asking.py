@@ -78,8 +78,10 @@ class TestWhoIsAsked:
         calls = Calls(answer("3"))
         asked(calls, BOTH | {"PROCOS_OPENAI_TOOLS": "false"}, tools=tools)
         assert [name for name, _ in calls.asked] == ["other"]
-        with pytest.raises(PermanentError, match="none of openai may be offered tools"):
+        with pytest.raises(PermanentError, match="openai takes no tools"):
             asked(calls, OPENAI | {"PROCOS_OPENAI_TOOLS": "false"}, tools=tools)
+        with pytest.raises(PermanentError, match="none of openai may be offered tools"):
+            asked(calls, OPENAI | {"PROCOS_OPENAI_TOOLS": "false"}, provider="openai", tools=tools)
 
     def test_is_not_somebody_who_is_not_configured(self, asked: Callable[..., Reply]) -> None:
         with pytest.raises(PermanentError, match="unknown AI provider 'nobody'"):

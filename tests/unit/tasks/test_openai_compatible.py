@@ -12,12 +12,12 @@ from procos.domain.errors import PermanentError, TransientError
 from procos.settings import load_settings
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool, ToolCall
 from tasks.ai.provider import Watch
-from tasks.ai.providers import openai_compatible
-from tasks.ai.providers.chat_request import is_strict, written
+from tasks.ai.providers import health, openai_compatible
+from tasks.ai.providers.chat_request import written
 from tasks.ai.providers.registry import profile_named, provider_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from tests.unit.tasks.conftest import ProviderServer
 
@@ -101,14 +101,6 @@ class TestRequest:
             },
             {"role": "tool", "content": "2", "tool_call_id": "c1"},
         ]
-
-    @pytest.mark.parametrize("schema", [CLOSED, {"type": "string"}, {"type": "array", "items": CLOSED}])
-    def test_knows_strict_schemas(self, schema: Mapping[str, Any]) -> None:
-        assert is_strict(schema)
-
-    @pytest.mark.parametrize("schema", [OPEN, {**CLOSED, "properties": {"a": OPEN}}, {"anyOf": [CLOSED, OPEN]}])
-    def test_knows_schemas_that_are_not(self, schema: Mapping[str, Any]) -> None:
-        assert not is_strict(schema)
 
 
 class TestToolCalls:
@@ -215,7 +207,7 @@ class TestHealth:
         ("status", "said"), [(200, ""), (404, ""), (401, "PROCOS_OPENAI_API_KEY"), (500, "answered 500")]
     )
     def test_is_asked_of_the_list_of_models(self, provider_server: ProviderServer, status: int, said: str) -> None:
-        openai_compatible.health.forget()
+        health.forget()
         provider_server.tags_status = status
         environ = {"PROCOS_OPENAI_API_KEY": "key", "PROCOS_OPENAI_BASE_URL": f"{provider_server.url}/v1"}
         provider = provider_named("openai", load_settings(environ, dotenv=None))
