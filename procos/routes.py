@@ -107,7 +107,7 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             task_name="procos.code_analysis",
             queue=Queue.AI,
             module="tasks.ai.code_analysis",
-            variables=("code", "language", "file_name", "rules", *ASKING),
+            variables=("code", "language", "file_name", "max_findings", "rules", *ASKING),
             errors=SHAPE_ERRORS,
         ),
         Topic("provider_selection"): Route(

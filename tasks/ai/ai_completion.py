@@ -43,10 +43,17 @@ def ai_completion(beginning: AiCompletionInput, context: TaskContext) -> AiCompl
     """
     said = (Message(role=Role.SYSTEM, content=WRITE_ON), Message(role=Role.USER, content=beginning.prefix))
     reply = ask(wish_of(beginning, said, stop=tuple(beginning.stop)), context)
-    written = reply.answer.text
+    written = continuation(beginning.prefix, reply.answer.text)
     return AiCompletionOutput(
         ai_response=written, completed_text=joined(beginning.prefix, written), **answered(reply)
     )  # fmt: skip
+
+
+def continuation(beginning: str, written: str) -> str:
+    """Return what was written without the beginning, which small models like to repeat."""
+    repeated, stripped = beginning.strip(), written.lstrip()
+    rest = stripped.removeprefix(repeated)
+    return rest if rest != stripped and rest.strip() else written
 
 
 def joined(beginning: str, written: str) -> str:

@@ -19,11 +19,11 @@ SEVERITIES = {"info", "warning", "error", "critical"}
 def ran(stack: Any) -> Callable[..., dict[str, Any]]:
     """Run a process with the sample beside it, and what is said otherwise; returns the whole document."""
 
-    def ran(key: str, **variables: object) -> dict[str, Any]:
+    def ran(key: str, *, code: int = 0, **variables: object) -> dict[str, Any]:
         said = [f"--var={name}={json.dumps(value)}" for name, value in variables.items()]
         sample = PROCESSES / key / "sample.json"
         done = stack.procos("run", key, "--vars-file", str(sample), *said, "--json", "--timeout", "150")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return dict(json.loads(done.stdout))
 
     return ran
@@ -88,10 +88,34 @@ class TestAgent:
         variables = document["variables"]
         assert variables["messages"][0]["role"] == "system"
         assert variables["messages"][-1]["role"] in {"assistant", "tool"}
-        assert variables.get("rounds", 0) <= 3
+        assert 1 <= variables["rounds"] <= 4
+
+    def test_has_its_tools_run_by_the_process(self, ran: Callable[..., dict[str, Any]]) -> None:
+        document = ran("ai_agent_process", ai_provider="scripted")
+        variables = document["variables"]
+        assert document["steps"][-1]["outcome"] == "completed"
+        assert '"state":"shipped"' in variables["ai_response"].replace(" ", "")
+        assert variables["ai_response"].endswith("and no such order")
+        assert [message["role"] for message in variables["messages"]] == [
+            "system", "user", "assistant", "tool", "tool", "assistant",
+        ]  # fmt: skip
+        assert variables["rounds"] == 2
+
+    def test_gives_up_when_its_rounds_are_used_up(self, ran: Callable[..., dict[str, Any]]) -> None:
+        orders = {"99": {"state": "ask again"}}
+        document = ran("ai_agent_process", ai_provider="scripted", max_rounds=1, orders=orders)
+        assert document["variables"]["rounds"] == 2
+        assert document["variables"]["tool_calls"], "what it wanted called is there to be seen"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(("word", "code"), [("filtered", "CONTENT_FILTERED"), ("refused", "REFUSED")])
+    def test_are_ends_of_the_model(self, ran: Callable[..., dict[str, Any]], word: str, code: str) -> None:
+        document = ran("ai_completion_process", code=1, prefix=f"this is {word}", ai_provider="scripted")
+        assert document["variables"]["error_code"] == code
 
 
 class TestTooLong:
     def test_is_an_end_of_the_model(self, ran: Callable[..., dict[str, Any]]) -> None:
-        document = ran("ai_completion_process", prefix="many words and more of them " * 1500)
+        document = ran("ai_completion_process", code=1, prefix="many words and more of them " * 1500)
         assert document["variables"]["error_code"] == "CONTEXT_TOO_LONG"

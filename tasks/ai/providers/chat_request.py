@@ -30,7 +30,7 @@ def written(question: Question, profile: Profile, *, parts: Collection[str]) -> 
     if question.stop:
         request["stop"] = list(question.stop)
     if question.json_schema is not None and profile.capabilities.json_schema:
-        request["response_format"] = _response_format(question.json_schema)
+        request["response_format"] = _response_format(question.json_schema, is_openai=_is_openai(profile))
     if question.tools:
         request["tools"] = [_tool(tool) for tool in question.tools]
     if question.idempotency_key:
@@ -49,7 +49,11 @@ def _fits(name: str, parts: Collection[str]) -> bool:
 
 def _token_limit(profile: Profile) -> str:
     # OpenAI's newer models refuse max_tokens, most compatible servers know nothing else.
-    return "max_completion_tokens" if urlsplit(profile.base_url).hostname == OPENAI_HOST else "max_tokens"
+    return "max_completion_tokens" if _is_openai(profile) else "max_tokens"
+
+
+def _is_openai(profile: Profile) -> bool:
+    return urlsplit(profile.base_url).hostname == OPENAI_HOST
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -69,7 +73,10 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _response_format(schema: Mapping[str, Any], *, is_openai: bool) -> dict[str, Any]:
+    """Write the schema: for OpenAI narrowed to what its strict mode takes, for others, which enforce more, whole."""
     strict = strict_schema(schema)
+    if strict != schema and not is_openai:
+        strict = None
     sent = dict(schema) if strict is None else strict
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": sent, "strict": strict is not None}}

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from procos.domain.errors import BusinessError, PermanentError
-from tasks.ai.ai_completion import AiCompletionInput, ai_completion, joined
+from tasks.ai.ai_completion import AiCompletionInput, ai_completion, continuation, joined
 from tasks.ai.code_analysis import CodeAnalysisInput, code_analysis
 from tasks.ai.text_extraction import TextExtractionInput, text_extraction
 from tasks.ai.text_generation import TextGenerationInput, text_generation
@@ -52,6 +52,16 @@ class TestCompletion:
     )
     def test_joins_words_with_a_blank(self, beginning: str, written: str, whole: str) -> None:
         assert joined(beginning, written) == whole
+
+    @pytest.mark.parametrize(
+        ("written", "rest"),
+        [("For ever and ever.", " and ever."), ("\n For ever, she said", ", she said"), ("and ever", "and ever")],
+    )
+    def test_does_not_say_the_beginning_twice(self, written: str, rest: str) -> None:
+        assert continuation("For ever ", written) == rest
+
+    def test_is_not_nothing_where_nothing_else_was_written(self) -> None:
+        assert continuation("For ever", "For ever") == "For ever"
 
     @pytest.mark.parametrize("variables", [{}, {"prefix": " "}, {"prefix": "a", "stop": ["a"] * 5}])
     def test_refuses_what_cannot_be_continued(self, variables: dict[str, Any]) -> None:
