@@ -24,21 +24,12 @@ from procos import ai_keys as keys
 from procos.domain.errors import StepCancelled, TransientError
 from procos.logs import get_logger
 from tasks.ai.outage import Outage
+from tasks.ai.providers.faults import TROUBLES
 from tasks.store import client
 
 if TYPE_CHECKING:
     from tasks.ai.provider import Provider
 
-TROUBLES = frozenset(
-    {
-        "PROVIDER_UNREACHABLE",
-        "PROVIDER_TIMED_OUT",
-        "PROVIDER_STALLED",
-        "PROVIDER_BROKE_OFF",
-        "PROVIDER_FAILED",
-    }
-)
-"""The codes of errors that say the provider itself is in trouble, whatever it is asked."""
 UNAVAILABLE = "PROVIDER_UNAVAILABLE"
 FAILURES = 5
 REST = timedelta(seconds=30)

@@ -37,6 +37,11 @@ FAILED = "PROVIDER_FAILED"
 TROUBLES = frozenset({UNREACHABLE, TIMED_OUT, STALLED, BROKE_OFF, FAILED})
 """The codes that say the provider itself is in trouble, whatever it is asked."""
 
+AGAIN = "TRY_AGAIN"
+"""The code of a refusal that is about this one request."""
+NO_TIME = "NO_TIME"
+"""The code of a step whose own time is up, whoever it waits for."""
+
 TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
@@ -53,8 +58,8 @@ def of_status(status: int, headers: Mapping[str, str], profile: Profile, *, mode
             f"{profile.place} asks for patience", retry_in=retry_after(headers) or DEFAULT_PATIENCE
         )  # fmt: skip
     if status in TRY_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        retry_in = retry_after(headers)
-        return TransientError(f"{profile.place} answered {status}{quoted}", code=FAILED, retry_in=retry_in)
+        retry_in, code = retry_after(headers), AGAIN if status in TRY_AGAIN else FAILED
+        return TransientError(f"{profile.place} answered {status}{quoted}", code=code, retry_in=retry_in)
     if status in DENIED:
         return PermanentError(f"{profile.place} refuses us ({status}): check {profile.key_setting}", code="AUTH_FAILED")
     if status == HTTPStatus.NOT_FOUND:
