@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 from procos.domain.errors import PermanentError
 from tasks.ai import ollama
-from tasks.ai.selection import NONE, OLLAMA, OPENAI, Choice, choose
+from tasks.ai.policy import policy_from
+from tasks.ai.question_features import features_of
+from tasks.ai.selection import NONE, OLLAMA, OPENAI, Candidate, Choice, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from procos.settings import Settings
 
@@ -64,21 +66,34 @@ def provider_named(name: str, settings: Settings) -> Provider:
     return provider
 
 
-def select_provider(question: str, complexity_score: float, settings: Settings) -> Choice:
-    """Apply the rule of `tasks.ai.selection` to what is configured and answers now.
+def select_provider(
+    question: str, complexity_score: float, settings: Settings, *, needs: Collection[str] = ()
+) -> Choice:
+    """Apply the rule of `tasks.ai.selection`, or the policy table, to what is configured and answers now.
 
     Raises:
-        PermanentError: no provider is configured, or the only one configured is an Ollama that does not answer.
+        PermanentError: no provider can be asked, or the policy table is wrong.
     """
-    choice = choose(
-        question=question,
-        complexity_score=complexity_score,
-        openai_configured=_openai(settings) is not None,
-        ollama_answers=lambda: ollama.answers(settings.ollama),
+    policy = policy_from(settings.ai.policy, known=_providers()) if settings.ai.policy else None
+    features = features_of(
+        question, complexity=complexity_score, needs_json="json" in needs, needs_tools="tools" in needs
     )
+    choice = select(features, _candidates(settings), policy)
     if choice.provider == NONE:
-        raise PermanentError(_no_provider(settings), code="NO_PROVIDER")
+        raise PermanentError(choice.reason if policy else _no_provider(settings), code="NO_PROVIDER")
     return choice
+
+
+def _candidates(settings: Settings) -> list[Candidate]:
+    return [
+        Candidate(name=OPENAI, is_configured=_openai(settings) is not None),
+        Candidate(
+            name=OLLAMA,
+            is_configured=_ollama(settings) is not None,
+            is_local=True,
+            answers=lambda: ollama.answers(settings.ollama),
+        ),
+    ]
 
 
 def _no_provider(settings: Settings) -> str:
