@@ -114,7 +114,7 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             task_name="procos.provider_selection",
             queue=Queue.AI,
             module="tasks.ai.provider_selection",
-            variables=("user_query", "complexity_score"),
+            variables=("user_query", "complexity_score", "needs"),
         ),
         Topic("input_validation"): Route(
             task_name="procos.input_validation",

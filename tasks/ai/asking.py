@@ -25,6 +25,7 @@ from tasks.ai.structured import read_structured, repair_question, unfit, with_sc
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from procos.settings import AiSettings
     from tasks.ai.chain import Called
     from tasks.ai.provider import Profile
     from tasks.ai.reply import Wish
@@ -54,7 +55,7 @@ def ask(
     chosen, called = chain.ask(candidates)
     value: Any = None
     if wish.json_schema is not None:
-        called, value = _of_that_shape(chain, chosen, called, wish.json_schema)
+        called, value = _of_that_shape(chain, chosen, called, wish.json_schema, context.settings.ai)
     reply = Reply(
         answer=called.answer,
         provider=chosen.profile.name,
@@ -88,8 +89,8 @@ def _candidate(wish: Wish, profile: Profile, context: TaskContext, *, model: str
 
 
 def _of_that_shape(
-    chain: Chain, chosen: Candidate, called: Called, schema: Mapping[str, Any]
-) -> tuple[Called, Any]:  # fmt: skip
+    chain: Chain, chosen: Candidate, called: Called, schema: Mapping[str, Any], ai: AiSettings
+) -> tuple[Called, Any]:
     """Read the answer; where it does not fit, have it corrected once, by the same provider.
 
     Raises:
@@ -99,7 +100,7 @@ def _of_that_shape(
     if reading.problems:
         log.info("ai.repaired", provider=chosen.profile.name, problems=len(reading.problems))
         again = repair_question(chosen.question, called.answer, reading.problems)
-        _, called = chain.ask([replace(chosen, question=again)])
+        _, called = chain.ask([replace(chosen, question=redacted(again, redactor(ai)))])
         reading = read_structured(called.answer, schema)
     if reading.problems:
         raise unfit(reading.problems)

@@ -21,6 +21,7 @@ from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
 from tasks.ai.progress import Progress
 from tasks.ai.providers.registry import provider_of
+from tasks.ai.tokens import estimate_question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ class GuardedCall:
 
     def _paid(self, provider: Provider, question: Question) -> Called:
         """Count what the call may cost, make it, and correct the count to what it did cost."""
-        profile, tokens = provider.profile, provider.estimate_tokens(question.text)
+        profile, tokens = provider.profile, estimate_question(question, provider.estimate_tokens)
         worst = {"prompt_tokens": tokens, "completion_tokens": question.max_tokens}
         estimate = price_of(profile, question.model, worst)
         instance = self._context.process_instance_id
