@@ -1,7 +1,8 @@
 """A provider on loopback that does as it is told in the question: for what no real model can be relied on to do.
 
 It answers chat completions, whole. Offered tools, it wants the first one called, twice, for the orders 17 and 99; told
-what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered`, `refused` or `crowded` in the question has it do so.
+what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered`, `refused`
+or `crowded` in the question has it do so.
 """
 
 from __future__ import annotations

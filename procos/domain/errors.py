@@ -17,6 +17,7 @@
     │   ├── EngineUnreachableError
     │   ├── BrokerUnreachableError
     │   ├── LedgerUnreachableError
+    │   ├── BlobsUnreachableError
     │   └── DatabaseUnreachableError
     ├── EngineError                   the engine answered, and the answer is no
     │   ├── EngineDeniedError         401 or 403                                    exit 2
@@ -164,10 +165,8 @@ class ReplicaTakenError(ProcosError):
 
     def __init__(self, replica_id: str, holder: str) -> None:
         self.replica_id, self.holder = replica_id, holder
-        super().__init__(
-            f"another bridge runs under the replica id {replica_id!r}: {holder}. "
-            "Set PROCOS_BRIDGE_REPLICA_ID to a name of its own for each."
-        )
+        cure = "Set PROCOS_BRIDGE_REPLICA_ID to a name of its own for each."
+        super().__init__(f"another bridge runs under the replica id {replica_id!r}: {holder}. {cure}")
 
 
 class UnreachableError(ProcosError):
@@ -204,25 +203,25 @@ class LedgerUnreachableError(UnreachableError):
     cure = "Start it with `procos up`, or set PROCOS_REDIS_URL."
 
 
+class BlobsUnreachableError(UnreachableError):
+    """Raised when the store of large values and files fails: a task is tried again, what a bridge has waits."""
+
+    service, cure = "blob store", "Mend it, or set PROCOS_BLOBS_URL."
+
+
 class DatabaseUnreachableError(UnreachableError):
     """Raised when the database of an engine that is to be started does not answer."""
 
-    service = "database"
-    cure = "Start it, or set PROCOS_ENGINE_DB_URL."
+    service, cure = "database", "Start it, or set PROCOS_ENGINE_DB_URL."
 
 
 class EngineError(ProcosError):
     """Raised when the engine answers a call with anything but success; carries what it said."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        kind: str = "",
-        code: int | None = None,
+        self, message: str, *, status: int = 0, kind: str = "", code: int | None = None,
         details: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.status, self.kind, self.code, self.details = status, kind, code, details or {}
         super().__init__(message)
 
