@@ -43,6 +43,7 @@ class TestModel:
             for event in found(model, "//bpmn:boundaryEvent")
         )
         assert caught == [
+            ("ask_provider", "BUDGET_EXCEEDED"),
             ("ask_provider", "CONTENT_FILTERED"),
             ("ask_provider", "CONTEXT_TOO_LONG"),
             ("ask_provider", "INVALID_INPUT"),
