@@ -45,6 +45,7 @@ from tasks import functions
 from tasks.context import TaskContext
 from tasks.ending import end_when_only_waiting
 from tasks.heartbeat import heartbeat
+from tasks.mapping.outcomes import SYSTEM_EXIT, mapped
 from tasks.runs import Run
 from tasks.starts import Start, note_start
 
@@ -114,6 +115,7 @@ def _run(
             ),
             run,
         )
+        outcome = mapped(outcome, dispatch, route.retry, largest=settings.worker.largest_result)
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
             raise TaskFailed(failure_to_json(replace(outcome, worker=run.worker)))
@@ -204,7 +206,7 @@ def _outcome(call: Callable[[], Mapping[str, object]], run: Run) -> Outcome:
         # In a thread it would leave the message unacknowledged for ever; in a process it is how Celery stops a child.
         if _in_main_thread():
             raise
-        return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code="SYSTEM_EXIT"))
+        return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code=SYSTEM_EXIT))
 
 
 def _worked(call: Callable[[], Mapping[str, object]], run: Run) -> Mapping[str, object]:
