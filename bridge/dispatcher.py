@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
+from bridge.incoming_files import IncomingFiles
 from bridge.ledger_values import Reservation
 from bridge.publisher import Publication, Receipt
 from procos import metrics
@@ -30,8 +31,10 @@ from procos.domain.errors import (
 from procos.domain.variables import LARGEST_TOGETHER
 from procos.ledger_keys import State
 from procos.logs import get_logger
+from procos.settings import BlobSettings
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bridge.ledger import Ledger
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
+NO_BLOBS = BlobSettings()
 
 log = get_logger(__name__)
 
@@ -61,6 +65,7 @@ class Dispatcher:
         queue: str,
         lease: timedelta,
         largest_input: int = LARGEST_TOGETHER,
+        blobs: BlobSettings = NO_BLOBS,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -68,6 +73,7 @@ class Dispatcher:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
         self._largest_input, self._stop, self._beat, self._clock = largest_input, stop, beat, clock
+        self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
         self._in_hand: list[frozenset[ExternalTaskId]] = []
@@ -91,8 +97,7 @@ class Dispatcher:
                 self._beat()
             try:
                 self._doubtful.clear()
-                fresh = self._fresh(fetched, self._clock() - fetched_at)
-                self._publish(self._reserved([p for task in fresh if (p := self._prepared(task))]))
+                self._dispatch_each(self._files.in_order(self._fresh(fetched, self._clock() - fetched_at)))
             finally:
                 self._turn.release()
         finally:
@@ -115,6 +120,16 @@ class Dispatcher:
         """Whether this external task is on its way to the broker right now."""
         return any(external_task_id in batch for batch in tuple(self._in_hand))
 
+    def _dispatch_each(self, parts: deque[Sequence[ExternalTask]]) -> None:
+        try:
+            while parts:
+                self._publish(self._reserved([p for task in parts.popleft() if (p := self._prepared(task))]))
+        finally:
+            left = [task for part in parts for task in part]
+            for task in left:
+                metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+            self._unlock(task.id for task in left)
+
     def _fresh(self, fetched: Sequence[ExternalTask], waited: float) -> list[ExternalTask]:
         """Return what has most of its lock left, and give back the rest; what has run out may be another's by now."""
         shares = [(task, waited / self._locks.get(task.topic, self._lease).total_seconds()) for task in fetched]
@@ -128,10 +143,13 @@ class Dispatcher:
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
+            task = self._files.kept(task, route)
             return Publication(dispatch=dispatch_of(task, route, largest=self._largest_input), route=route)
         except (UnknownTopicError, VariableError, ModelError) as error:
             self._refuse(task, error)
-            return None
+        except (EngineError, UnreachableError) as error:  # of its files; the next step may have none
+            self._files.put_off(task, route, error)
+        return None
 
     def _route(self, topic: Topic) -> Route:
         try:

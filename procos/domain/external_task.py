@@ -50,3 +50,6 @@ class ExternalTask:
     priority: int = 0
     variables: Mapping[str, TypedValue] = field(default_factory=dict)
     extension_properties: Mapping[str, str] = field(default_factory=dict)
+    execution_id: str = ""
+    activity_instance_id: str = ""
+    """With the execution, the place from which a step sees its variables."""

@@ -11,11 +11,14 @@ from procos.domain.mapping import ERROR_EXPRESSION, EXPRESSION_FAILED
 from procos.domain.outcome import LONGEST_ADVICE, BpmnError, Completion, Failure, Outcome, Postponement
 from procos.domain.retry import duration_of
 from procos.logs import get_logger
+from tasks.large_values import Limit, largest_result
 from tasks.mapping.expressions import evaluate, failed
 from tasks.mapping.results import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from procos.settings import Settings
 
 RATE_LIMITED = "RATE_LIMITED"
 
@@ -24,7 +27,7 @@ log = get_logger(__name__)
 Error = BpmnError | Failure | Postponement
 
 
-def mapped_error(expression: str, error: Error, *, retries: int, largest: int) -> Outcome:
+def mapped_error(expression: str, error: Error, *, retries: int, settings: Settings) -> Outcome:
     """Return what the expression makes of an error; the error itself where it yields nothing.
 
     What is wrong with the expression is a failure that tells the error too, so that neither is lost.
@@ -33,12 +36,12 @@ def mapped_error(expression: str, error: Error, *, retries: int, largest: int) -
         expression: the errorExpression.
         error: what the task came to.
         retries: tries that would be left after this one.
-        largest: bytes of variables.
+        settings: how large variables may be.
     """
     try:
         evaluation = evaluate(ERROR_EXPRESSION, expression, {"error": _seen(error), "retries": retries}, judges=True)
         if evaluation.verdict is not None:
-            outcome = _judged(evaluation.verdict, error, largest)
+            outcome = _judged(evaluation.verdict, error, settings)
         elif evaluation.value is None:
             return error
         else:
@@ -90,9 +93,11 @@ def _details(error: Error) -> str:
     return error.details if isinstance(error, Failure) else ""
 
 
-def _judged(verdict: Mapping[str, Any], error: Error, largest: int) -> Outcome:
-    variables = verdict["variables"] or {}
-    rules.check(variables, largest=largest)
+def _judged(verdict: Mapping[str, Any], error: Error, settings: Settings) -> Outcome:
+    variables, limit = verdict["variables"] or {}, largest_result(settings)
+    if verdict["kind"] == "jobError":  # nothing of a failure is put into the blob store
+        limit = Limit(bytes=settings.worker.largest_result, cure="")
+    rules.check(variables, largest=limit.bytes, cure=limit.cure)
     match verdict["kind"]:
         case "bpmnError":
             return BpmnError(code=verdict["code"], message=verdict["message"] or _message(error), variables=variables)

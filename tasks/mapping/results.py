@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, cast
 
 from procos.domain import variables as rules
 from procos.domain.mapping import RESULT_EXPRESSION, RESULT_VARIABLE, name_fault
+from tasks.large_values import largest_result
 from tasks.mapping.expressions import evaluate, failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from procos.domain.mapping import OutputMapping
+    from procos.settings import Settings
 
 KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
 
 
-def mapped_result(mapping: OutputMapping, result: Mapping[str, object], *, largest: int) -> Mapping[str, object]:
-    """Return the variables a step sets, of at most `largest` bytes; where both properties are set, both count.
+def mapped_result(mapping: OutputMapping, result: Mapping[str, object], settings: Settings) -> Mapping[str, object]:
+    """Return the variables a step sets; where both properties are set, both count.
 
     Raises:
         TransientError: EXPRESSION_FAILED, a property cannot be applied.
@@ -33,7 +35,8 @@ def mapped_result(mapping: OutputMapping, result: Mapping[str, object], *, large
         mapped[mapping.result_variable] = whole
     if mapping.result_expression is not None:
         mapped |= _members(mapping.result_expression, whole)
-    rules.check(mapped, largest=largest)
+    limit = largest_result(settings)
+    rules.check(mapped, largest=limit.bytes, cure=limit.cure)
     return mapped
 
 

@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from procos.settings import Settings
     from tests.services import Service
 
-QUEUE_OF = {"sample_sleep": "ai", "sample_stubborn": "ai", "sample_values": "generic", "sample_fail": "generic"}
+QUEUE_OF = {
+    "sample_ask": "ai",
+    "sample_fail": "generic",
+    "sample_sleep": "ai",
+    "sample_stubborn": "ai",
+    "sample_values": "generic",
+}
+MODULE_OF = {"sample_ask": "sample_tasks.asking"}
 
 
 @pytest.fixture
@@ -106,7 +113,7 @@ def send(settings: Settings, ledger: Ledger) -> Iterator[Callable[..., DispatchR
 
     def publish(topic: str, **variables: object) -> DispatchRef:
         route = ROUTES.get(Topic(topic)) or Route(
-            task_name=f"sample.{topic}", queue=QUEUE_OF[topic], module="sample_tasks.tasks"
+            task_name=f"sample.{topic}", queue=QUEUE_OF[topic], module=MODULE_OF.get(topic, "sample_tasks.tasks")
         )
         ref = dispatch_ref(f"{topic}-{uuid.uuid4()}", topic=topic)
         ledger.reserve([ref], route.queue, timedelta(minutes=5))

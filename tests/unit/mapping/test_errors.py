@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
-from procos.domain.variables import LARGEST_TOGETHER
+from procos.settings import load_settings
 from tasks.mapping.errors import mapped_error
 
+SETTINGS = load_settings({"PROCOS_WORKER_LARGEST_RESULT": "1024"}, dotenv=None)
 MINUTE = timedelta(minutes=1)
 REFUSED = BpmnError(code="REFUSED", message="no", variables={"why": {"x": 1}})
 AGAIN = Failure(message="no answer", details="in ask", code="HTTP_503", retry_in=MINUTE)
@@ -18,7 +19,7 @@ LATER = Postponement(reason="slow down", retry_in=MINUTE)
 
 
 def mapped(expression: str, error: BpmnError | Failure | Postponement = AGAIN, *, retries: int = 2) -> Outcome:
-    return mapped_error(expression, error, retries=retries, largest=LARGEST_TOGETHER)
+    return mapped_error(expression, error, retries=retries, settings=SETTINGS)
 
 
 def failure(expression: str, error: BpmnError | Failure | Postponement = AGAIN) -> Failure:
@@ -120,6 +121,7 @@ class TestBrokenExpression:
                 "errorExpression gives $jobError a retryIn that is no duration",
             ),
             ("$ignoreError({'a': '\\u0000'})", "errorExpression: variable 'a': holds a NUL"),
+            ("$jobError('m', {'a': $pad('', 2000)})", "errorExpression: variable 'a': 2000 bytes"),
         ],
     )
     def test_is_a_failure_that_tells_the_error_too(self, expression: str, said: str) -> None:

@@ -10,9 +10,11 @@ from procos.domain.dispatch import Dispatch
 from procos.domain.mapping import OutputMapping
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome
 from procos.domain.retry import RetryPolicy
+from procos.settings import load_settings
 from procos.testing import dispatch_ref
 from tasks.mapping.outcomes import mapped
 
+SETTINGS = load_settings({}, dotenv=None)
 POLICY = RetryPolicy(attempts=5)
 ALL = OutputMapping(
     result_expression="{'mapped': true}", error_expression="$ignoreError({'left': retries, 'code': error.code})"
@@ -22,7 +24,7 @@ FAILED = Failure(message="no", code="BAD")
 
 def outcome(given: Outcome, mapping: OutputMapping | None = ALL, **ref: int | None) -> Outcome:
     dispatch = Dispatch(ref=dispatch_ref(**ref), variables={}, mapping=mapping)  # type: ignore[arg-type]  # retries
-    return mapped(given, dispatch, POLICY, largest=1_000_000)
+    return mapped(given, dispatch, POLICY, settings=SETTINGS)
 
 
 class TestMapped:
@@ -67,4 +69,4 @@ class TestMapped:
     def test_counts_tries_as_the_model_says(self) -> None:
         ref = replace(dispatch_ref(), retry_config="R2/PT1M")
         dispatch = Dispatch(ref=ref, variables={}, mapping=ALL)
-        assert mapped(FAILED, dispatch, POLICY, largest=1_000_000) == Completion(variables={"left": 1, "code": "BAD"})
+        assert mapped(FAILED, dispatch, POLICY, settings=SETTINGS) == Completion(variables={"left": 1, "code": "BAD"})

@@ -9,9 +9,10 @@ import pytest
 
 from procos.domain.errors import TransientError, VariableError
 from procos.domain.mapping import OutputMapping
-from procos.domain.variables import LARGEST_TOGETHER
+from procos.settings import load_settings
 from tasks.mapping.results import mapped_result
 
+SETTINGS = load_settings({}, dotenv=None)
 RESULT = {"answer": "Hello", "usage": {"tokens": 7}}
 
 
@@ -19,7 +20,7 @@ def mapped(
     *, variable: str | None = None, expression: str | None = None, result: dict[str, object] | None = None
 ) -> object:
     mapping = OutputMapping(result_variable=variable, result_expression=expression)
-    return mapped_result(mapping, RESULT if result is None else result, largest=LARGEST_TOGETHER)
+    return mapped_result(mapping, RESULT if result is None else result, SETTINGS)
 
 
 class TestResultVariable:
@@ -87,8 +88,8 @@ class TestResultExpression:
 
     def test_may_not_make_more_than_a_message_holds(self) -> None:
         mapping = OutputMapping(result_expression="{'a': $pad('', 2000)}")
-        with pytest.raises(VariableError, match="at most 1000 are carried"):
-            mapped_result(mapping, {}, largest=1000)
+        with pytest.raises(VariableError, match="at most 1024 are carried"):
+            mapped_result(mapping, {}, load_settings({"PROCOS_WORKER_LARGEST_RESULT": "1024"}, dotenv=None))
 
 
 class TestNothingSaid:
