@@ -148,10 +148,7 @@ class UnknownTopicError(ProcosError):
 
 
 class PartFailedError(ProcosError):
-    """Raised when a part of the local stack does not come up; carries the end of its log.
-
-    Where a program of ours ended because of settings (2) or an unreachable service (3), so does the command.
-    """
+    """Raised when a part of the local stack does not come up; carries the end of its log, and what to exit with."""
 
     def __init__(self, part: str, reason: str, *, log_tail: str = "", exit_code: int = 1) -> None:
         self.part, self.reason, self.log_tail, self.exit_code = part, reason, log_tail, exit_code

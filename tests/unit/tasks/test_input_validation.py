@@ -69,7 +69,7 @@ class TestInputValidation:
             ({"user_query": "x", "max_tokens": 2**40}, "max_tokens: is more than 1000000"),
             ({"user_query": "x", "max_tokens": "5"}, "max_tokens: expected integer, got string"),
             ({"user_query": "x", "max_tokens": 1.5}, "max_tokens: expected integer, got number"),
-            ({"user_query": "x", "ai_provider": "gpt"}, 'ai_provider: expected one of "auto", "openai", "ollama"'),
+            ({"user_query": "x", "ai_provider": "G P T"}, "ai_provider: expected auto, or the name of a provider"),
         ],
     )
     def test_names_variable_and_rule(self, variables: dict[str, Any], message: str) -> None:
