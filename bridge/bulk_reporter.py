@@ -211,6 +211,7 @@ def _failing(place: int, ref: DispatchRef, outcome: Failure | Postponement, retr
         details=retry.details,
         retries=retry.left,
         retry_in=retry.delay,
+        variables=retry.variables,
     )
     return _Telling(place=place, ref=ref, report=report, verdict=verdict_of(outcome, retry), retry=retry)
 

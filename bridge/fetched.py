@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procos.domain.dispatch import Dispatch, DispatchRef
 from procos.domain.errors import ModelError, VariableError
+from procos.domain.mapping import OutputMapping
 from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
 
@@ -20,7 +21,7 @@ def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGE
     Raises:
         VariableError: a variable the route names cannot be carried, one does not hold what its type says, or there
             is too much of them.
-        ModelError: what the model says of retries cannot be read.
+        ModelError: what the model says of retries cannot be read, or an expression of it is too long to travel.
     """
     if task.lease is None:
         raise VariableError("lockExpirationTime", "missing in a fetched external task")
@@ -39,6 +40,7 @@ def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGE
         ),
         variables={name: from_engine(name, typed) for name, typed in wanted.items()},
         business_key=task.business_key,
+        mapping=_mapping(task),
     )
 
 
@@ -52,3 +54,10 @@ def _retry_config(task: ExternalTask) -> str | None:
                 task.process_definition_key, f"{RETRY_CONFIG} {error}", element=task.activity_id
             ) from error
     return text
+
+
+def _mapping(task: ExternalTask) -> OutputMapping | None:
+    try:
+        return OutputMapping.from_properties(task.extension_properties)
+    except ValueError as error:
+        raise ModelError(task.process_definition_key, str(error), element=task.activity_id) from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from procos.domain.outcome import Failure, Postponement
-from procos.domain.retry import RetryPolicy, next_delay, policy_from_model, retries_left
+from procos.domain.retry import RetryPolicy, next_delay, policy_of, retries_left
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bridge.ledger_values import Claimed
     from procos.domain.dispatch import DispatchRef
     from procos.routes import Route
@@ -24,6 +26,7 @@ class NextTry:
     details: str
     left: int
     delay: timedelta = timedelta(0)
+    variables: Mapping[str, object] = field(default_factory=dict)
 
 
 def next_try(
@@ -33,23 +36,21 @@ def next_try(
     if isinstance(outcome, Postponement):
         return _postponed(ref, outcome, claimed, policy=policy, largest_age=largest_age)
     left = 0 if outcome.permanent else retries_left(policy, ref.retries)
+    if outcome.retries is not None:
+        left = min(left, outcome.retries)  # never more: a model that always says the same would go on for ever
     jitter = random.random()  # noqa: S311  # jitter
     return NextTry(
         message=outcome.message,
         details=_details(outcome.details or outcome.message, ref, outcome.worker or claimed.worker),
         left=left,
         delay=next_delay(policy, left, advice=outcome.retry_in, jitter=jitter) if left else timedelta(0),
+        variables=outcome.variables,
     )
 
 
 def policy_for(ref: DispatchRef, route: Route | None) -> RetryPolicy:
     """Return the model's policy, else the route's, else the default."""
-    if ref.retry_config is not None:
-        try:
-            return policy_from_model(ref.retry_config)
-        except ValueError:  # checked at the dispatch, so by another version of these rules
-            pass
-    return route.retry if route else RetryPolicy()
+    return policy_of(ref.retry_config, route.retry if route else RetryPolicy())
 
 
 def _postponed(

@@ -196,7 +196,10 @@ class Reporter:
             if tries < REFUSED_TRIES:
                 raise
             log.warning("outcome.words_refused", external_task_id=ref.external_task_id, reason=str(refusal))
-            self._report_failure(ref, replace(retry, message=WORDLESS, details=WORDLESS))
+            self._report_failure(ref, replace(retry, message=WORDLESS, details=WORDLESS, variables={}))
+        except VariableError as refusal:
+            text = f"{retry.message}; what it should have set was refused: {refusal}"
+            self._report_failure(ref, replace(retry, message=text, variables={}))
 
     def _report_failure(self, ref: DispatchRef, retry: NextTry) -> None:
         with metrics.reporting(ref.topic, metrics.Report.FAILURE):
@@ -209,6 +212,7 @@ class Reporter:
                     details=retry.details,
                     retries=retry.left,
                     retry_in=retry.delay,
+                    variables=retry.variables,
                 ),
             )
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, cast
 
 from lxml import etree
 
+from procos.domain.mapping import ERROR_EXPRESSION, RESULT_EXPRESSION, RESULT_VARIABLE, length_fault, name_fault
 from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.engine.catches import CatchingModel
+from procos.expressions import syntax_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +30,8 @@ DAYS = re.compile(r"\d+|P\d+D")
 
 
 EXPRESSION = re.compile(r"[$#]\{")
+THROWN = re.compile(r"""\$bpmnError\(\s*(["'])([^"'\\]+)\1""")
+"""A code that an errorExpression names as a text; one that it computes is not looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ def notes_on(root: etree._Element, routes: Mapping[Topic, Route]) -> Iterator[No
         for task in external_tasks(process):
             yield from _on_topic(task, routes)
             yield from _on_retries(task)
+            yield from _on_mapping(task)
     yield from _on_errors(root)
     yield from _on_uncaught(root, processes, routes)
 
@@ -93,12 +98,30 @@ def _on_topic(task: etree._Element, routes: Mapping[Topic, Route]) -> Iterator[N
 
 
 def _on_retries(task: etree._Element) -> Iterator[Note]:
-    for found in task.iter(f"{CAMUNDA}property"):
-        if found.get("name") == RETRY_CONFIG:
-            try:
-                policy_from_model(found.get("value") or "")
-            except ValueError as error:
-                yield Note(text=f"{RETRY_CONFIG} {error}", line=line_of(found), element=task.get("id"))
+    for found in _properties(task, RETRY_CONFIG):
+        try:
+            policy_from_model(found.get("value") or "")
+        except ValueError as error:
+            yield Note(text=f"{RETRY_CONFIG} {error}", line=line_of(found), element=task.get("id"))
+
+
+def _on_mapping(task: etree._Element) -> Iterator[Note]:
+    for name, fault_of in (
+        (RESULT_VARIABLE, name_fault),
+        (RESULT_EXPRESSION, _expression_fault),
+        (ERROR_EXPRESSION, _expression_fault),
+    ):
+        for found in _properties(task, name):
+            if fault := fault_of(found.get("value") or ""):
+                yield Note(text=f"{name} {fault}", line=line_of(found), element=task.get("id"))
+
+
+def _expression_fault(text: str) -> str | None:
+    return length_fault(text) or syntax_fault(text)
+
+
+def _properties(task: etree._Element, name: str) -> Iterable[etree._Element]:
+    return [found for found in task.iter(f"{CAMUNDA}property") if found.get("name") == name]
 
 
 def _on_errors(root: etree._Element) -> Iterator[Note]:
@@ -117,11 +140,21 @@ def _on_uncaught(
     catching = CatchingModel(etree.tostring(root, encoding="unicode"))
     for process in processes:
         for task in external_tasks(process):
-            route = routes.get(cast("Topic", task.get(f"{CAMUNDA}topic") or ""))
-            for code in route.errors if route else ():
+            for code, who in _thrown(task, routes).items():
                 if not catching.catches(_step_of(task).get("id") or "", code):
-                    text = f"nothing here catches {code}, which topic {task.get(f'{CAMUNDA}topic')!r} may raise"
+                    text = f"nothing here catches {code}, which {who}"
                     yield _note(task, f"{text}: an incident, unless a process that calls this one does", is_fault=False)
+
+
+def _thrown(task: etree._Element, routes: Mapping[Topic, Route]) -> Mapping[str, str]:
+    """Return the BPMN errors a step may throw, each with the words for who does."""
+    topic = cast("Topic", task.get(f"{CAMUNDA}topic") or "")
+    route = routes.get(topic)
+    expressions = [found.get("value") or "" for found in _properties(task, ERROR_EXPRESSION)]
+    named = (code for text in expressions for _, code in THROWN.findall(text))
+    return dict.fromkeys(named, f"its {ERROR_EXPRESSION} throws") | dict.fromkeys(
+        route.errors if route else (), f"topic {topic!r} may raise"
+    )
 
 
 def _note(element: etree._Element, text: str, *, is_fault: bool = True) -> Note:

@@ -47,6 +47,7 @@ from tasks.context import TaskContext
 from tasks.ending import end_when_only_waiting
 from tasks.heartbeat import heartbeat
 from tasks.large_values import kept_apart, largest_result, readable, with_references_written
+from tasks.mapping.outcomes import SYSTEM_EXIT, mapped
 from tasks.runs import Run
 from tasks.starts import Start, note_start
 
@@ -108,6 +109,7 @@ def _run(
         outcome = _outcome(
             lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
         )
+        outcome = mapped(outcome, dispatch, route.retry, settings=settings)
         outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)  # last: as it is to be seen
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
@@ -199,7 +201,7 @@ def _outcome(call: Callable[[], Mapping[str, object]], run: Run) -> Outcome:
         # In a thread it would leave the message unacknowledged for ever; in a process it is how Celery stops a child.
         if _in_main_thread():
             raise
-        return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code="SYSTEM_EXIT"))
+        return outcome_of(PermanentError(f"the task called sys.exit({error.code})", code=SYSTEM_EXIT))
 
 
 def _worked(call: Callable[[], Mapping[str, object]], run: Run) -> Mapping[str, object]:

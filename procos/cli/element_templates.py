@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
+from procos.domain.mapping import ERROR_EXPRESSION, RESULT_EXPRESSION, RESULT_VARIABLE
 from procos.domain.retry import RETRY_CONFIG
 from procos.routes import routes
 from tasks.functions import models_of
@@ -25,6 +26,7 @@ APPLIES_TO = ["bpmn:ServiceTask", "bpmn:SendTask"]
 GROUPS = [
     {"id": "input", "label": "Input"},
     {"id": "output", "label": "Output"},
+    {"id": "errors", "label": "Errors"},
     {"id": "retries", "label": "Retries"},
 ]
 TEXT_FROM = 1000
@@ -50,6 +52,7 @@ def template(topic: Topic, route: Route) -> dict[str, object]:
             _hidden(topic, "camunda:topic"),
             *(_input(_read_as(name, field), field) for name, field in model.model_fields.items()),
             *(_output(name, field) for name, field in (returned.model_fields.items() if returned else ())),
+            *_mapping(),
             _retries(),
         ],
     }
@@ -92,6 +95,29 @@ def _output(name: str, field: FieldInfo) -> dict[str, object]:
         "description": "; ".join(filter(None, [field.description, f"empty: sets {name}; a name: sets that one too"])),
     }
     return found
+
+
+def _mapping() -> list[dict[str, object]]:
+    """Offer what a model may say of output and errors; checked by `procos deploy`, since Modeler knows no JSONata."""
+    offers = (
+        ("output", RESULT_VARIABLE, "Result variable",
+         "a name: sets the whole result as one variable, instead of one for each output"),
+        ("output", RESULT_EXPRESSION, "Result expression",
+         "JSONata over the outputs that yields an object: sets its members instead"),
+        ("errors", ERROR_EXPRESSION, "Error expression",
+         "JSONata over error and retries: $bpmnError, $jobError, $ignoreError, or nothing; empty: as the error says"),
+    )  # fmt: skip
+    return [
+        {
+            "label": label,
+            "group": group,
+            "type": "String",
+            "optional": True,
+            "description": description,
+            "binding": {"type": "camunda:property", "name": name},
+        }
+        for group, name, label, description in offers
+    ]
 
 
 def _retries() -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from procos.domain.errors import DispatchError, NewerVersionError
 from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Token, Topic
+from procos.domain.mapping import PROPERTIES, OutputMapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,19 +94,22 @@ class DispatchRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """What a worker is handed: the reference, and the variables as Python values."""
+    """What a worker is handed: the reference, the variables as Python values, and what the model says of the output."""
 
     ref: DispatchRef
     variables: Mapping[str, object]
     business_key: str | None = None
+    mapping: OutputMapping | None = None
+    """Where there is none, nothing of it travels; a worker of before it came leaves it unread."""
 
     def to_kwargs(self) -> dict[str, object]:
         """Write the dispatch as the Celery task's keyword arguments."""
-        return {
+        kwargs: dict[str, object] = {
             "dispatch": self.ref.to_json(),
             "variables": dict(self.variables),
             "business_key": self.business_key,
         }
+        return kwargs if self.mapping is None else kwargs | {"mapping": self.mapping.to_properties()}
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, object]) -> Dispatch:
@@ -119,7 +123,19 @@ class Dispatch:
             ref=DispatchRef.from_json(kwargs.get("dispatch")),
             variables=_object(kwargs.get("variables"), "variables"),
             business_key=None if business_key is None else str(business_key),
+            mapping=_mapping(kwargs.get("mapping")),
         )
+
+
+def _mapping(source: object) -> OutputMapping | None:
+    if source is None:
+        return None
+    sent = _object(source, "mapping")
+    properties = {name: _text(sent, name, may_be_empty=True) for name in PROPERTIES if name in sent}
+    try:
+        return OutputMapping.from_properties(properties)
+    except ValueError as error:
+        raise DispatchError(str(error)) from error
 
 
 def _object(source: object, what: str) -> Mapping[str, object]:
@@ -128,9 +144,9 @@ def _object(source: object, what: str) -> Mapping[str, object]:
     return source
 
 
-def _text(fields: Mapping[str, object], name: str) -> str:
+def _text(fields: Mapping[str, object], name: str, *, may_be_empty: bool = False) -> str:
     value = fields.get(name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not (value or may_be_empty):
         raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a text")
     return value
 

@@ -59,7 +59,8 @@ class Postponement:
 class Failure:
     """The work failed; `permanent` means that no retry can help, `retry_in` overrides the retry policy's delay.
 
-    `worker` names who ran it; empty where nobody did, or an older worker did not say.
+    `worker` names who ran it; empty where nobody did, or an older worker did not say. `retries` and `variables` are
+    what an expression of the model asks for: at most so many tries more, and what the engine is to keep.
     """
 
     message: str
@@ -68,6 +69,8 @@ class Failure:
     permanent: bool = False
     retry_in: timedelta | None = None
     worker: str = ""
+    retries: int | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
 
 
 Outcome = Completion | BpmnError | Postponement | Failure
@@ -173,6 +176,8 @@ def failure_to_json(failure: Failure) -> str:
             "permanent": failure.permanent,
             "retry_in": retry_in,
             "worker": failure.worker,
+            "retries": failure.retries,
+            "variables": dict(failure.variables),
         }
     )
 
@@ -181,7 +186,7 @@ def failure_from_json(text: str) -> Failure:
     """Read a failure's text; anything that is not one becomes a failure with that text as message."""
     try:
         fields = json.loads(text)
-        retry_in = fields["retry_in"]
+        retry_in, retries = fields["retry_in"], fields.get("retries")
         return Failure(
             message=str(fields["message"]),
             details=str(fields["details"]),
@@ -189,6 +194,8 @@ def failure_from_json(text: str) -> Failure:
             permanent=fields["permanent"] is True,
             retry_in=None if retry_in is None else timedelta(seconds=float(retry_in)),
             worker=str(fields.get("worker", "")),
+            retries=None if retries is None else int(retries),
+            variables=dict(fields.get("variables") or {}),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return Failure(message=text)

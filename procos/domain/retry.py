@@ -45,13 +45,23 @@ def policy_from_model(text: str) -> RetryPolicy:
     if len(text) > LONGEST_CONFIG:
         raise ValueError(f"has {len(text)} characters, at most {LONGEST_CONFIG} are read")
     if repeated := REPEATED.fullmatch(text.strip()):
-        attempts, intervals = int(repeated[1]), [_duration(repeated[2])]
+        attempts, intervals = int(repeated[1]), [_interval(repeated[2])]
     else:
-        intervals = [_duration(part.strip()) for part in text.split(",")]
+        intervals = [_interval(part.strip()) for part in text.split(",")]
         attempts = len(intervals) + 1
     if not 1 <= attempts <= MOST_ATTEMPTS:
         raise ValueError(f"means {attempts} attempts, expected 1 to {MOST_ATTEMPTS}")
     return RetryPolicy(attempts=attempts, intervals=tuple(intervals))
+
+
+def policy_of(config: str | None, otherwise: RetryPolicy) -> RetryPolicy:
+    """Return the policy a model's RETRY_CONFIG means; `otherwise` where there is none, or none we can read."""
+    if config is not None:
+        try:
+            return policy_from_model(config)
+        except ValueError:  # checked at the dispatch, so by another version of these rules
+            pass
+    return otherwise
 
 
 def retries_left(policy: RetryPolicy, fetched: int | None) -> int:
@@ -73,12 +83,26 @@ def next_delay(policy: RetryPolicy, left: int, *, advice: timedelta | None, jitt
     return timedelta(seconds=ceiling * jitter)
 
 
-def _duration(text: str) -> timedelta:
-    """Read an ISO 8601 duration of weeks, days and smaller; months and years have no fixed length."""
+def duration_of(text: str) -> timedelta:
+    """Read an ISO 8601 duration of weeks, days and smaller; months and years have no fixed length.
+
+    Raises:
+        ValueError: it is none, or longer than a year.
+    """
     found = DURATION.fullmatch(text)
     if not found or not any(found.groupdict().values()):
-        raise ValueError(f"{text!r} is not a duration such as PT5M; expected R3/PT5M or PT1M,PT5M,PT1H")
-    duration = timedelta(**{unit: float(number) for unit, number in found.groupdict().items() if number})
+        raise ValueError(f"{text!r} is not a duration such as PT5M")
+    try:
+        duration = timedelta(**{unit: float(number) for unit, number in found.groupdict().items() if number})
+    except OverflowError:
+        duration = timedelta.max
     if duration > LONGEST_INTERVAL:
         raise ValueError(f"{text!r} is longer than a year")
     return duration
+
+
+def _interval(text: str) -> timedelta:
+    try:
+        return duration_of(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected R3/PT5M or PT1M,PT5M,PT1H") from error

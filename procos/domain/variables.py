@@ -142,6 +142,35 @@ def check_size(variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TO
         raise VariableError(name, f"{text}; {cure}" if cure else text)
 
 
+def plain(name: str, value: object) -> object:
+    """Reduce a value to what JSON knows, as it is stored inside a list or dict.
+
+    Raises:
+        VariableError: it is, or holds, what JSON does not know.
+    """
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return _writable(name, value)
+        case float():
+            return _finite(name, value)
+        case str():
+            _check_text(name, value)
+            return value
+        case datetime():
+            return format_date(name, value)
+        case date():
+            return value.isoformat()
+        case Decimal() | UUID():
+            return _written(name, value)
+        case list() | tuple():
+            return [plain(name, item) for item in value]
+        case dict():
+            return _unmarked({_key(name, key): plain(name, item) for key, item in value.items()}, name)
+    raise VariableError(name, f"holds a {type(value).__name__}, which JSON does not know")
+
+
 def format_date(name: str, value: datetime) -> str:
     """Write a moment in the one format the engine takes: milliseconds, and an offset without colon."""
     if value.tzinfo is None:
@@ -210,35 +239,10 @@ def _text(name: str, value: str, *, json_type: bool) -> TypedValue:
 
 def _structure(name: str, value: object, *, json_type: bool) -> TypedValue:
     _check_depth(name, value)
-    text = json.dumps(_plain(name, value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(name, value), ensure_ascii=False, allow_nan=False)
     if json_type:
         return TypedValue(type="Json", value=text)
     return _text(name, text, json_type=False)
-
-
-def _plain(name: str, value: object) -> object:
-    """Reduce a value inside a list or dict to what JSON knows, refusing what it does not."""
-    match value:
-        case None | bool():
-            return value
-        case int():
-            return _writable(name, value)
-        case float():
-            return _finite(name, value)
-        case str():
-            _check_text(name, value)
-            return value
-        case datetime():
-            return format_date(name, value)
-        case date():
-            return value.isoformat()
-        case Decimal() | UUID():
-            return _written(name, value)
-        case list() | tuple():
-            return [_plain(name, item) for item in value]
-        case dict():
-            return _unmarked({_key(name, key): _plain(name, item) for key, item in value.items()}, name)
-    raise VariableError(name, f"holds a {type(value).__name__}, which JSON does not know")
 
 
 def _key(name: str, key: object) -> str:

@@ -127,6 +127,7 @@ class HttpEngine:
         details: str,
         retries: int,
         retry_in: timedelta,
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         """Report a failed try; 0 retries make an incident."""
         self._tell(
@@ -137,6 +138,7 @@ class HttpEngine:
                 details=details,
                 retries=retries,
                 retry_in=retry_in,
+                variables=variables or {},
             )
         )
 

@@ -60,6 +60,7 @@ class Engine(Protocol):
         details: str,
         retries: int,
         retry_in: timedelta,
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         """Report a failed try; 0 retries make an incident."""
 

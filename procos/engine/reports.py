@@ -39,6 +39,7 @@ class Fail:
     details: str
     retries: int
     retry_in: timedelta
+    variables: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,8 @@ Report = Complete | Fail | Throw
 
 
 def variables_of(report: Report) -> Mapping[str, object]:
-    """Return the variables a report brings; a failed try brings none."""
-    return {} if isinstance(report, Fail) else report.variables
+    """Return the variables a report brings."""
+    return report.variables
 
 
 def fields_of(report: Report, variables: Mapping[str, TypedValue]) -> dict[str, object]:
@@ -80,4 +81,6 @@ def fields_of(report: Report, variables: Mapping[str, TypedValue]) -> dict[str, 
                 "retries": report.retries,
                 "retryTimeout": milliseconds(report.retry_in),
             }
+            if variables:
+                body["variables"] = typed_variables_to_json(variables)
     return body

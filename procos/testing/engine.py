@@ -7,7 +7,7 @@ by `procos.engine.faults` from the engine's own words. The contract cases run ag
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from procos.testing.calls import LIST, Calls
 from procos.testing.clock import FrozenClock
 from procos.testing.fetches import as_fetched, check_files, content_of, is_meant
 from procos.testing.refusals import NOTHING, check_fetch, not_yours, refused, uncaught
-from procos.testing.samples import external_task
+from procos.testing.samples import external_task, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +41,7 @@ class ReportedFailure:
     retries: int
     retry_in: timedelta
     external_task_id: str = ""
+    variables: Mapping[str, object] = field(default_factory=dict)
 
 
 class FakeEngine(Calls):
@@ -134,19 +135,15 @@ class FakeEngine(Calls):
         details: str,
         retries: int,
         retry_in: timedelta,
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         """Turn the lock into the retry timer; with 0 retries make an incident."""
+        variables_to_json(variables or {}, json_type=self.knows_json)  # raises for what the real client could not write
         with self._call("fail"):
-            self._take(
-                Fail(
-                    external_task_id=external_task_id,
-                    holder=holder,
-                    message=message,
-                    details=details,
-                    retries=retries,
-                    retry_in=retry_in,
-                )
-            )
+            self._take(Fail(
+                external_task_id=external_task_id, holder=holder, message=message, details=details,
+                retries=retries, retry_in=retry_in, variables=variables or {},
+            ))  # fmt: skip
 
     def raise_bpmn_error(
         self, external_task_id: ExternalTaskId, holder: str, *, code: str, message: str, variables: Mapping[str, object]
@@ -251,10 +248,12 @@ class FakeEngine(Calls):
             retries=report.retries,
             retry_in=report.retry_in,
             external_task_id=task.id,
+            variables=report.variables,
         )
         self.failures.append(failure)
         lease = Lease(holder=report.holder, expires=self.clock.now() + report.retry_in)
-        self._set_retries(replace(task, lease=lease), report.retries, message)
+        variables = {**task.variables, **typed(**report.variables)}
+        self._set_retries(replace(task, lease=lease, variables=variables), report.retries, message)
 
     def _is_locked(self, task: ExternalTask) -> bool:
         return task.lease is not None and task.lease.expires > self.clock.now()

@@ -1,7 +1,8 @@
 """The external tasks of a process model, as `StepRunner` runs them: without an engine, so one by one.
 
 Nothing here walks through a model: gateways, mappings and expressions are the engine's, and only an engine can tell
-what they do. What is read is what concerns a task: its topic, its retries, and which BPMN errors something catches.
+what they do. What is read is what concerns a task: its topic, its retries, what becomes of its output and errors, and
+which BPMN errors something catches.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from procos.domain.external_task import Topic
+from procos.domain.mapping import OutputMapping
 from procos.domain.retry import RETRY_CONFIG
 from procos.engine.catches import CatchingModel
 from procos.model_checks import CAMUNDA, external_tasks
@@ -30,36 +32,41 @@ class ModelStep:
     activity_id: str
     topic: Topic
     retry_config: str | None = None
+    mapping: OutputMapping | None = None
     model: CatchingModel | None = None
 
     def catches(self, code: str) -> bool:
         """Whether the model catches this BPMN error when the step throws it."""
         return self.model is not None and self.model.catches(self.activity_id, code)
 
+    @property
+    def extension_properties(self) -> Mapping[str, str]:
+        """What the engine would send of the model with each fetch of the step."""
+        retries = {} if self.retry_config is None else {RETRY_CONFIG: self.retry_config}
+        return retries | (self.mapping.to_properties() if self.mapping else {})
+
 
 def model_steps(path: Path | str) -> Mapping[str, ModelStep]:
     """Read the external tasks of a model, by their ids, after the checks of `procos deploy`.
 
     Raises:
-        ModelError: `procos deploy` would refuse the model: a topic without a route, retries nobody can read, …
+        ModelError: `procos deploy` would refuse the model: a topic without a route, an expression nobody can read, …
     """
     path = Path(path)
     content = read_model(path, routes=routes()).content
     catching = CatchingModel(content.decode())
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     tasks = external_tasks(etree.fromstring(content, parser))
-    steps = [
-        ModelStep(
-            activity_id=task.get("id") or "",
-            topic=Topic(task.get(f"{CAMUNDA}topic") or ""),
-            retry_config=_retry_config(task),
-            model=catching,
-        )
-        for task in tasks
-    ]
+    steps = [_step(task, catching) for task in tasks]
     return {step.activity_id: step for step in steps}
 
 
-def _retry_config(task: etree._Element) -> str | None:
-    found = [entry.get("value") for entry in task.iter(f"{CAMUNDA}property") if entry.get("name") == RETRY_CONFIG]
-    return found[0] if found else None
+def _step(task: etree._Element, model: CatchingModel) -> ModelStep:
+    properties = {entry.get("name") or "": entry.get("value") or "" for entry in task.iter(f"{CAMUNDA}property")}
+    return ModelStep(
+        activity_id=task.get("id") or "",
+        topic=Topic(task.get(f"{CAMUNDA}topic") or ""),
+        retry_config=properties.get(RETRY_CONFIG),
+        mapping=OutputMapping.from_properties(properties),
+        model=model,
+    )

@@ -18,7 +18,6 @@ from bridge.poller import Poller
 from bridge.reporter import Reporter, Verdict
 from procos.domain.errors import EngineBusyError, EngineError, UnreachableError
 from procos.domain.external_task import Topic
-from procos.domain.retry import RETRY_CONFIG
 from procos.routes import by_queue, routes
 from procos.settings import BlobSettings
 from procos.testing.clock import InstantStop
@@ -122,9 +121,11 @@ class StepRunner:
     def _arrive(self, step: str | ModelStep, variables: Mapping[str, object], catches: Iterable[str]) -> ExternalTaskId:
         if not isinstance(step, ModelStep):
             return self.engine.add(step, variables=typed(**variables), catches=catches)
-        retries = {RETRY_CONFIG: step.retry_config} if step.retry_config else {}
         return self.engine.add(
-            step.topic, variables=typed(**variables), catches=step.catches, extension_properties=retries
+            step.topic,
+            variables=typed(**variables),
+            catches=step.catches,
+            extension_properties=step.extension_properties,
         )
 
     def _run_once(self, queue: str, task_id: ExternalTaskId) -> tuple[Outcome | None, Verdict]:

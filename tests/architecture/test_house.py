@@ -12,6 +12,8 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST, LONGEST_TEST = 300, 400
 LONGEST_FUNCTION = 45
+HEAVY = {"jsonata"}
+"""Third parties that a worker imports when it needs them, since most never do."""
 EMPTY_NAMES = re.compile(r"(utils?|helpers?|common|misc|manager)$")
 
 SOURCES = sorted(path for folder in ("procos", "bridge", "tasks") for path in (ROOT / folder).rglob("*.py"))
@@ -30,6 +32,13 @@ class TestImports:
     def test_keep_every_contract(self, capsys: pytest.CaptureFixture[str]) -> None:
         status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
         assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+    @pytest.mark.parametrize("path", SOURCES, ids=name_of)
+    def test_leave_heavy_libraries_to_the_moment_they_are_needed(self, path: Path) -> None:
+        body = ast.parse(path.read_text("utf-8")).body
+        imported = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module or "" for node in body if isinstance(node, ast.ImportFrom)}
+        assert {name.partition(".")[0] for name in imported} & HEAVY == set()
 
 
 class TestFiles:

@@ -202,6 +202,14 @@ class TestFail:
         assert lab.incidents(task_id) == ["no key"]
         assert fetch(lab, topic) == []
 
+    def test_keeps_the_variables_it_brings(self, lab: EngineLab) -> None:
+        topic = lab.topic()
+        task_id = lab.start(topic)
+        fetch(lab, topic)
+        lab.engine.fail(task_id, "me", message="no", details="no", retries=2, retry_in=NOW, variables={"last": "no"})
+        (again,) = fetch(lab, topic)
+        assert again.variables["last"].value == "no"
+
     def test_cuts_a_long_message(self, lab: EngineLab) -> None:
         topic = lab.topic()
         task_id = lab.start(topic)

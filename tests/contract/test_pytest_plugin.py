@@ -31,7 +31,7 @@ class TestPlugin:
     def test_runs_the_tests_of_a_package_without_any_service(self, project: pytest.Pytester) -> None:
         project.makepyfile(test_sample=(SAMPLES / "tests_of_sample_tasks.py").read_text(encoding="utf-8"))
         outcome = project.runpytest_subprocess("-q", "-W", "error", timeout=60)
-        outcome.assert_outcomes(passed=6)
+        outcome.assert_outcomes(passed=8)
 
     def test_shows_its_fixtures(self, project: pytest.Pytester) -> None:
         outcome = project.runpytest_subprocess("--fixtures", timeout=60)

@@ -5,6 +5,7 @@ from pathlib import Path
 from procos.testing import FakeEngine, StepRunner, model_steps
 
 MODEL = Path("models/sample_values.bpmn")
+MAPPED = Path("models/sample_mapping.bpmn")
 
 
 def test_gives_every_variable_back(procos_steps: StepRunner) -> None:
@@ -43,3 +44,13 @@ def test_completes_once_though_the_engine_drops_the_connection(
 def test_serves_every_step_of_the_model(procos_steps: StepRunner) -> None:
     verdicts = {name: procos_steps.run(step, colour="red").verdict for name, step in model_steps(MODEL).items()}
     assert verdicts == {"step": "completed"}
+
+
+def test_names_the_result_as_the_model_says(procos_steps: StepRunner) -> None:
+    result = procos_steps.run(model_steps(MAPPED)["values"], colour="red", sizes=[1, 2])
+    assert (result.variables["colour"], result.variables["count"]) == ("red", 2)
+
+
+def test_sends_an_error_the_way_the_model_says(procos_steps: StepRunner, tmp_path: Path) -> None:
+    result = procos_steps.run(model_steps(MAPPED)["fail"], error="business", effects_file=str(tmp_path / "effects"))
+    assert (result.verdict, result.error_code) == ("bpmn_error", "NOT_AVAILABLE")

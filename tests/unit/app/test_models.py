@@ -35,6 +35,7 @@ KEPT, TOPIC = ' camunda:historyTimeToLive="P30D"', ' camunda:topic="greet"'
 RETRIES = """<bpmn:extensionElements><camunda:properties>
         <camunda:property name="RETRY_CONFIG" value="{value}"/>
       </camunda:properties></bpmn:extensionElements>"""
+MAPPING = RETRIES.replace("RETRY_CONFIG", "{name}")
 CATCH = """<bpmn:boundaryEvent id="rude" attachedToRef="greet">
       <bpmn:errorEventDefinition errorRef="error_rude"/>
     </bpmn:boundaryEvent>"""
@@ -86,6 +87,14 @@ class TestFault:
             pytest.param({"task": ' camunda:topic="gret"'}, 5, "greet", "no route serves topic 'gret'; known: greet",
                          id="unknown-topic"),
             pytest.param({"inside": RETRIES.format(value="R3/soon")}, 7, "greet", "RETRY_CONFIG", id="retries"),
+            pytest.param({"inside": MAPPING.format(name="resultVariable", value="two words")}, 7, "greet",
+                         "resultVariable is 'two words', expected at most 255 letters", id="result-variable"),
+            pytest.param({"inside": MAPPING.format(name="resultExpression", value="{ 'a': }")}, 7, "greet",
+                         "resultExpression does not parse", id="result-expression"),
+            pytest.param({"inside": MAPPING.format(name="resultExpression", value="1" * 10_001)}, 7, "greet",
+                         "resultExpression has 10001 characters", id="long-expression"),
+            pytest.param({"inside": MAPPING.format(name="errorExpression", value="")}, 7, "greet",
+                         "errorExpression is empty", id="error-expression"),
             pytest.param({"process": ' camunda:historyTimeToLive="a month"'}, 4, "greeting", "expected days",
                          id="history"),
             pytest.param({"beside": THROW, "below": '<bpmn:error id="error_rude"/>'}, 8, "rude_end", "has no errorCode",
@@ -125,8 +134,10 @@ class TestRemark:
             pytest.param({"process": ""}, "no camunda:historyTimeToLive", id="history"),
             pytest.param({"beside": ""}, "nothing here catches RUDE", id="uncaught"),
             pytest.param({"process": ' camunda:historyTimeToLive=""'}, "no camunda:historyTimeToLive", id="empty"),
+            pytest.param({"inside": MAPPING.format(name="errorExpression", value="$bpmnError('GONE')")},
+                         "nothing here catches GONE, which its errorExpression throws", id="thrown"),
         ],
-    )
+    )  # fmt: skip
     def test_keeps_nothing_from_being_deployed(
         self, check: Callable[..., Model], parts: dict[str, str], said: str
     ) -> None:
@@ -147,6 +158,12 @@ class TestRemark:
         self, check: Callable[..., Model], catch: str, below: str
     ) -> None:
         assert check(beside=catch, below=below).remarks == ()
+
+    @pytest.mark.parametrize("expression", ["$bpmnError('RUDE')", "$bpmnError(error.code)", "$ignoreError()"])
+    def test_is_not_made_of_a_code_that_is_caught_or_computed(
+        self, check: Callable[..., Model], expression: str
+    ) -> None:
+        assert check(inside=MAPPING.format(name="errorExpression", value=expression)).remarks == ()
 
     @pytest.mark.parametrize("topic", ["${topic}", "#{topic}"])
     def test_is_not_made_of_a_topic_that_is_chosen_later(self, check: Callable[..., Model], topic: str) -> None:

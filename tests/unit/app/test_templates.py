@@ -53,5 +53,11 @@ class TestTemplate:
     def test_names_inputs_as_the_variables_are_named(self) -> None:
         assert "schema" in properties("input_validation")
 
+    @pytest.mark.parametrize("topic", ROUTES)
+    def test_offers_what_a_model_may_say_of_output_and_errors(self, topic: str) -> None:
+        found = {name: each["binding"]["type"] for name, each in properties(topic).items()}
+        wanted = dict.fromkeys(("resultVariable", "resultExpression", "errorExpression"), "camunda:property")
+        assert found.items() >= wanted.items()
+
     def test_offers_another_name_for_each_output(self) -> None:
         assert properties("provider_selection")["${selected_provider}"]["binding"]["type"] == "camunda:outputParameter"

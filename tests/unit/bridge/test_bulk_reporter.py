@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DONE = Completion(variables={"answer": 42})
 FAILED = Failure(message="no answer", details="a traceback", retry_in=timedelta(seconds=3))
 BROKEN = Failure(message="broken", permanent=True)
+ASKED = Failure(message="no", retry_in=timedelta(seconds=3), retries=1, variables={"last_error": "no"})
 LATER = Postponement(reason="rate limit", retry_in=timedelta(seconds=30))
 CAUGHT, UNCAUGHT = BpmnError(code="CAUGHT"), BpmnError(code="UNCAUGHT")
 UNWRITABLE = Completion(variables={"answer": object()})
@@ -37,6 +38,7 @@ OUTCOMES = {
     "completion": DONE,
     "failure": FAILED,
     "permanent failure": BROKEN,
+    "failure with what a model asked for": ASKED,
     "postponement": LATER,
     "error that is caught": CAUGHT,
     "error that is not": UNCAUGHT,

@@ -56,3 +56,42 @@ class TestRefusedFailure:
         assert lease is not None
         assert lease.expires - engine.clock.now() == timedelta(hours=1)
         assert ledger.in_flight("ai") == 0
+
+
+class TestFailureThatAModelDecided:
+    @pytest.mark.parametrize(("asked", "left"), [(None, 2), (99, 2), (1, 1)])
+    def test_has_at_most_the_retries_it_asks_for(
+        self,
+        reporter: Reporter,
+        engine: FakeEngine,
+        in_flight: Callable[..., DispatchRef],
+        asked: int | None,
+        left: int,
+    ) -> None:
+        engine.add()
+        reporter.report(in_flight(), Failure(message="no", retries=asked))
+        assert engine.failures[0].retries == left
+
+    def test_is_an_incident_where_it_asks_for_none(
+        self, reporter: Reporter, engine: FakeEngine, in_flight: Callable[..., DispatchRef]
+    ) -> None:
+        engine.add()
+        assert reporter.report(in_flight(), Failure(message="no", retries=0)) is Verdict.INCIDENT
+
+    def test_sets_its_variables(
+        self, reporter: Reporter, engine: FakeEngine, in_flight: Callable[..., DispatchRef]
+    ) -> None:
+        task_id = engine.add()
+        reporter.report(in_flight(), Failure(message="no", variables={"last_error": "no"}))
+        (task,) = engine.open_tasks()
+        assert (task.id, task.variables["last_error"].value) == (task_id, "no")
+
+    def test_says_that_its_variables_were_refused(
+        self, reporter: Reporter, engine: FakeEngine, in_flight: Callable[..., DispatchRef]
+    ) -> None:
+        engine.add()
+        engine.knows_json = False
+        failure = Failure(message="no", variables={"long": "x" * 5000})
+        assert reporter.report(in_flight(), failure) is Verdict.RETRY
+        assert "no; what it should have set was refused: variable 'long'" in engine.failures[0].message
+        assert engine.failures[0].variables == {}

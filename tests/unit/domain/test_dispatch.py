@@ -9,6 +9,7 @@ from kombu.utils import json as wire
 
 from procos.domain.dispatch import Dispatch, DispatchRef
 from procos.domain.errors import DispatchError
+from procos.domain.mapping import OutputMapping
 from procos.testing import dispatch_ref
 
 
@@ -69,6 +70,30 @@ class TestDispatch:
     def test_comes_back_as_it_went(self) -> None:
         dispatch = Dispatch(ref=dispatch_ref(), variables={"user_query": "hi", "n": None}, business_key="order 1")
         assert Dispatch.from_kwargs(wire.loads(wire.dumps(dispatch.to_kwargs()))) == dispatch
+
+    @pytest.mark.parametrize(
+        "mapping",
+        [
+            OutputMapping(result_variable="reply"),
+            OutputMapping(result_expression="{'a': b}", error_expression=""),
+            OutputMapping(result_variable="", result_expression="", error_expression="$bpmnError('X')"),
+        ],
+    )
+    def test_brings_what_the_model_says_of_the_output(self, mapping: OutputMapping) -> None:
+        dispatch = Dispatch(ref=dispatch_ref(), variables={}, mapping=mapping)
+        assert Dispatch.from_kwargs(wire.loads(wire.dumps(dispatch.to_kwargs()))) == dispatch
+
+    def test_is_no_longer_where_the_model_says_nothing(self) -> None:
+        dispatch = Dispatch(ref=dispatch_ref(), variables={})
+        assert dispatch.to_kwargs().keys() == {"dispatch", "variables", "business_key"}
+
+    @pytest.mark.parametrize(
+        "mapping", ["text", ["x"], {"resultVariable": 5}, {"errorExpression": None}, {"resultExpression": "1" * 10_001}]
+    )
+    def test_refuses_a_mapping_that_is_none(self, mapping: object) -> None:
+        kwargs = Dispatch(ref=dispatch_ref(), variables={}).to_kwargs()
+        with pytest.raises(DispatchError):
+            Dispatch.from_kwargs({**kwargs, "mapping": mapping})
 
     @pytest.mark.parametrize("kwargs", [{}, {"dispatch": dispatch_ref().to_json()}, {"variables": {}}])
     def test_refuses_arguments_that_lack_a_part(self, kwargs: dict[str, object]) -> None:

@@ -126,9 +126,14 @@ class TestFailureJson:
     def test_takes_any_other_text_as_the_message(self, text: str) -> None:
         assert failure_from_json(text) == Failure(message=text)
 
+    def test_brings_what_an_expression_of_the_model_asked_for(self) -> None:
+        failure = Failure(message="m", retries=1, variables={"last_error": "no", "seen": None})
+        assert failure_from_json(failure_to_json(failure)) == failure
+
     def test_is_read_from_workers_that_do_not_name_themselves(self) -> None:
         fields = json.loads(failure_to_json(Failure(message="m", code="C", worker="w")))
-        del fields["worker"]
+        for name in ("worker", "retries", "variables"):
+            del fields[name]
         assert failure_from_json(json.dumps(fields)) == Failure(message="m", code="C")
 
     def test_reads_as_code_and_message_in_flower(self) -> None:

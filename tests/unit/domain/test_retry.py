@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procos.domain.retry import LONGEST_DELAY, RetryPolicy, next_delay, policy_from_model, retries_left
+from procos.domain.retry import LONGEST_DELAY, RetryPolicy, next_delay, policy_from_model, policy_of, retries_left
 
 POLICY = RetryPolicy(attempts=3, first_delay=timedelta(seconds=10), longest_delay=timedelta(seconds=35))
 
@@ -69,8 +69,17 @@ class TestPolicyFromModel:
     @pytest.mark.parametrize(
         "text",
         ["", "3", "R/PT5M", "R0/PT5M", "R5000/PT1S", "PT", "P", "PT5", "5M", "P1M", "P1Y", "PT5M,", "R3/PT5M,PT1M",
-         "P400D", "x" * 501, "PT1M," * 90 + "PT1M;", "${retries}"],
+         "P400D", "P99999999999999D", "x" * 501, "PT1M," * 90 + "PT1M;", "${retries}"],
     )  # fmt: skip
     def test_refuses_what_it_cannot_read(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"expected|longer|at most"):
             policy_from_model(text)
+
+
+class TestPolicyOf:
+    def test_is_the_models_where_it_says_something(self) -> None:
+        assert policy_of("R5/PT1M", POLICY).attempts == 5
+
+    @pytest.mark.parametrize("config", [None, "soon"])
+    def test_is_the_other_one_where_it_does_not(self, config: str | None) -> None:
+        assert policy_of(config, POLICY) is POLICY

@@ -55,6 +55,11 @@ class TestHttpEngine:
             "retryTimeout": 1500,
         }
 
+    def test_fails_with_variables(self, site: Site, engine: HttpEngine) -> None:
+        site.status, site.body = 204, b""
+        engine.fail(TASK, "me", message="m", details="d", retries=2, retry_in=timedelta(0), variables={"last": "no"})
+        assert last(site)[1]["variables"] == {"last": {"type": "String", "value": "no", "valueInfo": {}}}
+
     def test_completes_without_variables_in_one_call(self, site: Site, engine: HttpEngine) -> None:
         site.status, site.body = 204, b""
         engine.complete(TASK, "me", {})

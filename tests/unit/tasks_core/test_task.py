@@ -20,6 +20,7 @@ import tasks.task
 from procos.app import app
 from procos.domain.dispatch import Dispatch
 from procos.domain.errors import BusinessError, PermanentError, RateLimited, StepCancelled, TransientError
+from procos.domain.mapping import OutputMapping
 from procos.domain.outcome import TaskFailed, failure_from_json, from_envelope
 from procos.routes import Route
 from procos.settings import load_settings
@@ -84,8 +85,14 @@ def run(start: dict[str, Start], beating: Beating) -> Callable[..., Any]:  # noq
         request=SimpleNamespace(id="celery-id", hostname="worker@host"),
     )
 
-    def run_one(function: Callable[..., Any], *, takes_context: bool = False, **variables: object) -> Any:
-        dispatch = Dispatch(ref=dispatch_ref(), variables=variables, business_key="order 1")
+    def run_one(
+        function: Callable[..., Any],
+        *,
+        takes_context: bool = False,
+        mapping: OutputMapping | None = None,
+        **variables: object,
+    ) -> Any:
+        dispatch = Dispatch(ref=dispatch_ref(), variables=variables, business_key="order 1", mapping=mapping)
         return tasks.task._run(
             function, Question, ROUTE, takes_context=takes_context, task=celery_task, kwargs=dispatch.to_kwargs()
         )
@@ -311,6 +318,30 @@ class TestCancelledStep:
     @pytest.mark.parametrize("error", [StepCancelled("not so"), SoftTimeLimitExceeded()])
     def test_is_not_taken_on_the_word_of_a_task(self, run: Callable[..., Any], error: Exception) -> None:
         assert failed(run, raising(error)).code == type(error).__name__
+
+
+class TestMapping:
+    IGNORES = OutputMapping(error_expression="$ignoreError({'ignored': error.code})")
+
+    def test_of_the_model_decides_what_an_error_becomes(self, run: Callable[..., Any]) -> None:
+        outcome = returned(run(raising(KeyError("a")), mapping=self.IGNORES, text="hi"))
+        assert outcome.variables == {"ignored": "KeyError"}  # type: ignore[union-attr]  # a completion has them
+
+    def test_is_not_asked_about_a_cancelled_step(self, run: Callable[..., Any], beating: Beating) -> None:
+        def work(_: Question) -> None:
+            beating.runs[0].cancel(1.0)
+            raise StepCancelled("cancelled")
+
+        with pytest.raises(Ignore):
+            run(work, mapping=self.IGNORES, text="hi")
+
+    def test_is_not_asked_about_an_exit(self, run: Callable[..., Any]) -> None:
+        def leave() -> None:
+            with pytest.raises(TaskFailed, match="SYSTEM_EXIT"):
+                run(lambda _: sys.exit(3), mapping=self.IGNORES, text="hi")
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(leave).result(5)
 
 
 class TestContext:

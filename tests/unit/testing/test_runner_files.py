@@ -16,9 +16,11 @@ from bridge.reporter import Verdict
 from procos import routes as route_table
 from procos.app import app
 from procos.blobs import blob_store, is_reference, reference_in
+from procos.domain.external_task import Topic
+from procos.domain.mapping import OutputMapping
 from procos.domain.variables import TypedValue
 from procos.settings import BlobSettings
-from procos.testing import FakeEngine, StepRunner
+from procos.testing import FakeEngine, ModelStep, StepRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +81,23 @@ class TestFile:
         assert result.verdict is Verdict.INCIDENT
         assert "is not in the store" in result.incident
 
+    def test_may_have_another_name_in_the_model(self, steps: StepRunner) -> None:
+        step = mapped("sample_scan", "{ 'letter': report, 'count': lines }")
+        result = steps.run(step, scan=SCAN, notes="read twice")
+        letter = result.variables["letter"]
+        assert isinstance(letter, TypedValue)
+        assert (letter.type, result.variables["count"], len(result.variables)) == ("File", 30_000, 2)
+
 
 class TestLargeValue:
+    def test_is_what_an_expression_sees_and_what_it_makes_is_kept_apart(
+        self, steps: StepRunner, blobs: BlobSettings
+    ) -> None:
+        step = mapped("sample_values", "{ 'length': $length(text_back), 'both': text_back & text_back }")
+        result = steps.run(step, text="x" * 5000).variables
+        assert result["length"] == 5000
+        assert blob_store(blobs).read(reference_in("both", result["both"])) == b"x" * 10_000
+
     def test_is_kept_by_one_step_and_read_by_the_next(self, steps: StepRunner, blobs: BlobSettings) -> None:
         long, rows = "é" * 5000, [{"n": number} for number in range(1000)]
         first = steps.run("sample_values", text=long, rows=rows, small=1).variables
@@ -99,3 +116,7 @@ class TestLargeValue:
         assert isinstance(back, dict)
         assert isinstance(kept, dict)
         assert back["sha256"] == kept["sha256"]
+
+
+def mapped(topic: str, expression: str) -> ModelStep:
+    return ModelStep(activity_id="step", topic=Topic(topic), mapping=OutputMapping(result_expression=expression))
