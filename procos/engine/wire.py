@@ -133,6 +133,7 @@ def external_task_from_json(source: Mapping[str, Any]) -> ExternalTask:
             priority=source.get("priority") or 0,
             variables={name: typed_from_json(value) for name, value in (source.get("variables") or {}).items()},
             extension_properties=source.get("extensionProperties") or {},
+            process_definition_id=source.get("processDefinitionId") or "",
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise EngineMisconfiguredError(f"the engine's external task lacks a field: {error!r}") from error
