@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
 from bridge.ledger_values import Reservation
+from bridge.model_constants import NO_CONSTANTS, put_off
 from bridge.publisher import Publication, Receipt
 from procos import metrics
 from procos.domain.errors import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import Reserved
+    from bridge.model_constants import ModelConstants
     from bridge.publisher import Publisher
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
     from procos.engine.protocol import Engine
@@ -61,13 +63,15 @@ class Dispatcher:
         queue: str,
         lease: timedelta,
         largest_input: int = LARGEST_TOGETHER,
+        constants: ModelConstants = NO_CONSTANTS,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
-        self._largest_input, self._stop, self._beat, self._clock = largest_input, stop, beat, clock
+        self._largest_input, self._constants = largest_input, constants
+        self._stop, self._beat, self._clock = stop, beat, clock
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
         self._in_hand: list[frozenset[ExternalTaskId]] = []
@@ -128,10 +132,17 @@ class Dispatcher:
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
-            return Publication(dispatch=dispatch_of(task, route, largest=self._largest_input), route=route)
+            dispatch = dispatch_of(task, route, largest=self._largest_input)
         except (UnknownTopicError, VariableError, ModelError) as error:
             self._refuse(task, error)
             return None
+        try:
+            constants = self._constants.among(task)
+        except (EngineError, UnreachableError) as error:
+            self._beat()
+            put_off(self._engine, dispatch.ref, route, error)
+            return None
+        return Publication(dispatch=replace(dispatch, constants=constants) if constants else dispatch, route=route)
 
     def _route(self, topic: Topic) -> Route:
         try:

@@ -98,6 +98,8 @@ class Dispatch:
     ref: DispatchRef
     variables: Mapping[str, object]
     business_key: str | None = None
+    constants: tuple[str, ...] = ()
+    """Names of the variables that are constants of the model: in these alone may a worker put secrets."""
 
     def to_kwargs(self) -> dict[str, object]:
         """Write the dispatch as the Celery task's keyword arguments."""
@@ -105,6 +107,7 @@ class Dispatch:
             "dispatch": self.ref.to_json(),
             "variables": dict(self.variables),
             "business_key": self.business_key,
+            **({"constants": list(self.constants)} if self.constants else {}),
         }
 
     @classmethod
@@ -119,6 +122,7 @@ class Dispatch:
             ref=DispatchRef.from_json(kwargs.get("dispatch")),
             variables=_object(kwargs.get("variables"), "variables"),
             business_key=None if business_key is None else str(business_key),
+            constants=_names(kwargs.get("constants")),
         )
 
 
@@ -126,6 +130,14 @@ def _object(source: object, what: str) -> Mapping[str, object]:
     if not isinstance(source, dict):
         raise DispatchError(f"{what}: expected a JSON object, found {type(source).__name__}")
     return source
+
+
+def _names(source: object) -> tuple[str, ...]:
+    if source is None:
+        return ()
+    if not isinstance(source, list) or not all(isinstance(name, str) for name in source):
+        raise DispatchError("constants: expected a list of names")
+    return tuple(source)
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -1,12 +1,13 @@
 """The external tasks of a process model, as `StepRunner` runs them: without an engine, so one by one.
 
 Nothing here walks through a model: gateways, mappings and expressions are the engine's, and only an engine can tell
-what they do. What is read is what concerns a task: its topic, its retries, and which BPMN errors something catches.
+what they do. What is read is what concerns a task: its topic, its retries, which BPMN errors something catches, and
+which input parameters are constants.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from lxml import etree
 from procos.domain.external_task import Topic
 from procos.domain.retry import RETRY_CONFIG
 from procos.engine.catches import CatchingModel
+from procos.engine.input_constants import constants_in
 from procos.model_checks import CAMUNDA, external_tasks
 from procos.models import read_model
 from procos.routes import routes
@@ -31,6 +33,8 @@ class ModelStep:
     topic: Topic
     retry_config: str | None = None
     model: CatchingModel | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Input parameters that the model sets to a text of its own: in these it may name secrets."""
 
     def catches(self, code: str) -> bool:
         """Whether the model catches this BPMN error when the step throws it."""
@@ -45,7 +49,7 @@ def model_steps(path: Path | str) -> Mapping[str, ModelStep]:
     """
     path = Path(path)
     content = read_model(path, routes=routes()).content
-    catching = CatchingModel(content.decode())
+    catching, constants = CatchingModel(content.decode()), constants_in(content.decode())
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     tasks = external_tasks(etree.fromstring(content, parser))
     steps = [
@@ -54,6 +58,7 @@ def model_steps(path: Path | str) -> Mapping[str, ModelStep]:
             topic=Topic(task.get(f"{CAMUNDA}topic") or ""),
             retry_config=_retry_config(task),
             model=catching,
+            constants=constants.get(task.get("id") or "", {}),
         )
         for task in tasks
     ]

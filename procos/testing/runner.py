@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bridge.budget import Budget
 from bridge.dispatcher import Dispatcher
+from bridge.model_constants import ModelConstants
 from bridge.poller import Poller
 from bridge.reporter import Reporter, Verdict
 from procos.domain.errors import EngineBusyError, EngineError, UnreachableError
@@ -69,6 +70,7 @@ class StepRunner:
         self.ledger = FakeLedger(self.clock)
         self._stop = InstantStop()
         self._published = RecordingPublisher()
+        self._constants: dict[ExternalTaskId, Mapping[str, str]] = {}
         self._reporter = Reporter(
             self.engine, self.ledger, routes(), is_ours=lambda holder: holder.startswith(REPLICA), stop=self._stop
         )
@@ -105,8 +107,9 @@ class StepRunner:
 
     def _poller(self, queue: str) -> Poller:
         dispatcher = Dispatcher(
-            self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, stop=self._stop
-        )
+            self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, stop=self._stop,
+            constants=ModelConstants(routes(), lambda task: self._constants.get(task.id, {})),
+        )  # fmt: skip
         return Poller(
             self.engine, dispatcher, by_queue()[queue], Budget(self.ledger, queue, capacity=100, least=100),
             holder=f"{REPLICA}/{queue}", lock_duration=LOCK, wait=timedelta(0),
@@ -116,9 +119,11 @@ class StepRunner:
         if not isinstance(step, ModelStep):
             return self.engine.add(step, variables=typed(**variables), catches=catches)
         retries = {RETRY_CONFIG: step.retry_config} if step.retry_config else {}
-        return self.engine.add(
+        task_id = self.engine.add(
             step.topic, variables=typed(**variables), catches=step.catches, extension_properties=retries
         )
+        self._constants[task_id] = step.constants
+        return task_id
 
     def _run_once(self, queue: str, task_id: ExternalTaskId) -> tuple[Outcome | None, Verdict]:
         publication = self._dispatched(queue, task_id)
