@@ -46,6 +46,7 @@ from tasks.context import TaskContext
 from tasks.ending import end_when_only_waiting
 from tasks.heartbeat import heartbeat
 from tasks.runs import Run
+from tasks.secrets.redaction import without_secrets
 from tasks.starts import Start, note_start
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _run(
             ),
             run,
         )
+        outcome = without_secrets(outcome, context.handed_out)
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
             raise TaskFailed(failure_to_json(replace(outcome, worker=run.worker)))
@@ -180,7 +182,12 @@ def _context(dispatch: Dispatch, run: Run, celery_id: str, route: Route, setting
         settings=settings,
         deadline=time.monotonic() + limit,
         cancelled=run.cancelled.is_set,
+        constants=_constants(dispatch),
     )
+
+
+def _constants(dispatch: Dispatch) -> Mapping[str, str]:
+    return {name: text for name in dispatch.constants if isinstance(text := dispatch.variables.get(name), str)}
 
 
 def _outcome(call: Callable[[], Mapping[str, object]], run: Run) -> Outcome:
