@@ -5,13 +5,16 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt unit contract e2e bench bench-scale performance chaos-short chaos reliability requirements prerequisites clean
+.PHONY: help demo demo-ai test check fmt unit contract e2e bench bench-ai bench-scale performance chaos-short chaos reliability requirements prerequisites clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: ## from nothing to an answered question; leaves the stack up
 	@deploy/dev/demo.sh
+
+demo-ai: ## every AI topic from a model of its own, with the local model; leaves the stack up
+	@deploy/dev/demo_ai.sh
 
 test: .venv/.complete ## all checks and all tests, everything they need installed first
 	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
@@ -45,6 +48,10 @@ bench: .venv/.complete ## ProcOS beside its peers, in 25 minutes (QUICK=1: does 
 bench-scale: .venv/.complete ## ten thousand in flight, a hundred thousand waiting, two bridges beside one; in 12 minutes
 	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
 	@$(BIN)/python -m tests.benchmarks.scale $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-ai: .venv/.complete ## what an AI step costs beside a bare client, and whether limits hold over five minutes (QUICK=1: one)
+	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
+	@$(BIN)/python -m tests.benchmarks.ai $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 MEASURED := docs/measurements
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.ledger_values import Delayed, Ended, ReportClaim
 from bridge.reporter import ENDED, Verdict, note, verdict_of
+from bridge.result_files import become_files
 from bridge.settler import settle
 from procos import metrics
 from procos.domain.errors import EngineBusyError, EngineUnreachableError, LedgerUnreachableError, ProcosError
@@ -95,6 +96,8 @@ class BulkReporter:
             ref, outcome = callback.ref, callback.outcome
             report: Report
             match outcome:
+                case Completion() | BpmnError() if become_files(outcome.variables):
+                    continue  # their content is much for a list
                 case Completion():
                     report = Complete(
                         external_task_id=ref.external_task_id, holder=ref.holder, variables=outcome.variables

@@ -21,7 +21,13 @@ from bridge.parking import times_parked
 from bridge.reporter import Verdict
 from bridge.shelf import REASON, shelf_headers, written
 from procos import metrics
-from procos.domain.errors import DispatchError, NewerVersionError, ProcosError, UnreachableError
+from procos.domain.errors import (
+    BlobsUnreachableError,
+    DispatchError,
+    NewerVersionError,
+    ProcosError,
+    UnreachableError,
+)
 from procos.domain.outcome import Failure
 from procos.logs import get_logger
 from procos.queues import DEAD_LETTERS, SHELF, Queue, dead, hang_up
@@ -129,7 +135,8 @@ class DeadLetters:
             outcome = outcome_of_death(message, queue, self._ledger.stored_result(ref.celery_id))
             verdict = self._reporter.report(ref, outcome, tries=1 + times_parked(message))
         except UnreachableError as error:
-            return _Finding(fate=_Fate.PUT_OFF, reason=str(error), concerns_all=True)
+            concerns_all = not isinstance(error, BlobsUnreachableError)
+            return _Finding(fate=_Fate.PUT_OFF, reason=str(error), concerns_all=concerns_all)
         except DispatchError as error:
             # A bridge of the newer version will read what is of one.
             fate = _Fate.PUT_OFF if isinstance(error, NewerVersionError) else _Fate.SHELVED

@@ -10,19 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
+from bridge.incoming_files import IncomingFiles
 from bridge.ledger_values import Reservation
-from bridge.model_constants import NO_CONSTANTS, put_off
+from bridge.model_constants import NO_CONSTANTS
 from bridge.publisher import Publication, Receipt
+from bridge.undispatched import refuse
 from procos import metrics
 from procos.domain.errors import (
     EngineError,
     LedgerUnreachableError,
     ModelError,
-    ProcosError,
     PublishRefusedError,
     UnknownTopicError,
     UnreachableError,
@@ -31,9 +31,12 @@ from procos.domain.errors import (
 from procos.domain.variables import LARGEST_TOGETHER
 from procos.ledger_keys import State
 from procos.logs import get_logger
+from procos.settings import BlobSettings
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import Reserved
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
+NO_BLOBS = BlobSettings()
 
 log = get_logger(__name__)
 
@@ -64,6 +68,7 @@ class Dispatcher:
         lease: timedelta,
         largest_input: int = LARGEST_TOGETHER,
         constants: ModelConstants = NO_CONSTANTS,
+        blobs: BlobSettings = NO_BLOBS,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -72,6 +77,7 @@ class Dispatcher:
         self._routes, self._queue, self._lease = routes, queue, lease
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
+        self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
         self._in_hand: list[frozenset[ExternalTaskId]] = []
@@ -95,8 +101,7 @@ class Dispatcher:
                 self._beat()
             try:
                 self._doubtful.clear()
-                fresh = self._fresh(fetched, self._clock() - fetched_at)
-                self._publish(self._reserved([p for task in fresh if (p := self._prepared(task))]))
+                self._dispatch_each(self._files.in_order(self._fresh(fetched, self._clock() - fetched_at)))
             finally:
                 self._turn.release()
         finally:
@@ -119,6 +124,16 @@ class Dispatcher:
         """Whether this external task is on its way to the broker right now."""
         return any(external_task_id in batch for batch in tuple(self._in_hand))
 
+    def _dispatch_each(self, parts: deque[Sequence[ExternalTask]]) -> None:
+        try:
+            while parts:
+                self._publish(self._reserved([p for task in parts.popleft() if (p := self._prepared(task))]))
+        finally:
+            left = [task for part in parts for task in part]
+            for task in left:
+                metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+            self._unlock(task.id for task in left)
+
     def _fresh(self, fetched: Sequence[ExternalTask], waited: float) -> list[ExternalTask]:
         """Return what has most of its lock left, and give back the rest; what has run out may be another's by now."""
         shares = [(task, waited / self._locks.get(task.topic, self._lease).total_seconds()) for task in fetched]
@@ -132,17 +147,18 @@ class Dispatcher:
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
+            task = self._files.kept(task, route)
             dispatch = dispatch_of(task, route, largest=self._largest_input)
         except (UnknownTopicError, VariableError, ModelError) as error:
-            self._refuse(task, error)
-            return None
-        try:
-            constants = self._constants.among(task)
-        except (EngineError, UnreachableError) as error:
             self._beat()
-            put_off(self._engine, dispatch.ref, route, error)
-            return None
-        return Publication(dispatch=replace(dispatch, constants=constants) if constants else dispatch, route=route)
+            refuse(self._engine, task, error)
+        except (EngineError, UnreachableError) as error:  # of its files; the next step may have none
+            self._files.put_off(task, route, error)
+        else:
+            if named := self._constants.named(dispatch, task, route, self._engine):
+                return Publication(dispatch=named, route=route)
+            self._beat()
+        return None
 
     def _route(self, topic: Topic) -> Route:
         try:
@@ -248,18 +264,6 @@ class Dispatcher:
                 self._engine.unlock(external_task_id)
             except (EngineError, UnreachableError) as error:
                 log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
-
-    def _refuse(self, task: ExternalTask, error: ProcosError) -> None:
-        self._beat()
-        log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))
-        holder = task.lease.holder if task.lease else ""
-        try:
-            self._engine.fail(task.id, holder, message=str(error), details=str(error), retries=0, retry_in=timedelta(0))
-        except (EngineError, UnreachableError) as reason:
-            log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
-            metrics.dropped(task.topic, metrics.Drop.OFFERED_AGAIN)
-        else:
-            metrics.settled(task.topic, "incident")
 
 
 def _count(topic: Topic, reserved: Reserved) -> None:

@@ -7,24 +7,21 @@ of other topics, and texts that name none, cost nothing. What cannot be looked u
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.next_try import policy_for
-from procos import metrics
+from bridge.undispatched import put_off
 from procos.domain.errors import EngineError, UnreachableError
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
-    from procos.domain.dispatch import DispatchRef
+    from procos.domain.dispatch import Dispatch
     from procos.domain.external_task import ExternalTask
     from procos.domain.variables import TypedValue
     from procos.engine.protocol import Engine
     from procos.routes import Route
-
-PUT_OFF = timedelta(seconds=15)
 
 log = get_logger(__name__)
 
@@ -34,6 +31,17 @@ class ModelConstants:
 
     def __init__(self, topics: Container[str], read: Callable[[ExternalTask], Mapping[str, str]]) -> None:
         self._topics, self._read = topics, read
+
+    def named(self, dispatch: Dispatch, task: ExternalTask, route: Route, engine: Engine) -> Dispatch | None:
+        """Return the dispatch with the names of its constants; None where its model cannot be read: it is put off."""
+        try:
+            constants = self.among(task)
+        except (EngineError, UnreachableError) as error:
+            log.warning("external_task.put_off", external_task_id=task.id, topic=task.topic, reason=str(error))
+            text = f"its model cannot be read, which must say what may name secrets, tried again: {error}"
+            put_off(engine, task, route, text)
+            return None
+        return replace(dispatch, constants=constants) if constants else dispatch
 
     def among(self, task: ExternalTask) -> tuple[str, ...]:
         """Return the names of the variables that seem to name a secret and have the text the model gives them.
@@ -52,21 +60,6 @@ class ModelConstants:
 
 NO_CONSTANTS = ModelConstants(frozenset(), lambda _: {})
 """For topics of which none may have secrets."""
-
-
-def put_off(engine: Engine, ref: DispatchRef, route: Route, error: Exception) -> None:
-    """Have a step whose model cannot be read come again, its retries unchanged and the reason in sight."""
-    log.warning("external_task.put_off", external_task_id=ref.external_task_id, topic=ref.topic, reason=str(error))
-    text = f"put off: its model cannot be read, which must say what it may name secrets in: {error}"
-    left = policy_for(ref, route).attempts if ref.retries is None else ref.retries
-    try:
-        engine.fail(ref.external_task_id, ref.holder, message=text, details=text, retries=left, retry_in=PUT_OFF)
-    except (EngineError, UnreachableError) as reason:
-        # Its lock runs out, or is taken for an orphan's.
-        log.warning("external_task.not_put_off", external_task_id=ref.external_task_id, reason=str(reason))
-        metrics.dropped(ref.topic, metrics.Drop.OFFERED_AGAIN)
-    else:
-        metrics.dropped(ref.topic, metrics.Drop.GIVEN_BACK)
 
 
 def _may_name_secrets(typed: TypedValue) -> bool:

@@ -15,7 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bridge.outcomes import stored_outcome
-from procos.domain.errors import EngineBusyError, EngineMisconfiguredError, TaskGoneError, UnreachableError
+from procos.domain.errors import (
+    BlobsUnreachableError,
+    EngineBusyError,
+    EngineMisconfiguredError,
+    TaskGoneError,
+    UnreachableError,
+)
 from procos.domain.outcome import Failure
 from procos.logs import get_logger
 from procos.queues import PARKED, Queue
@@ -41,6 +47,8 @@ FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 MOST_LOSSES = 3
 PAUSES = (timedelta(seconds=5), timedelta(seconds=15), timedelta(seconds=60))
 """Between tries to report an outcome that the engine does not take."""
+CONCERNS_ALL = (UnreachableError, EngineBusyError, EngineMisconfiguredError)
+"""The blob store's errors apart, which concern the outcomes with files alone."""
 
 log = get_logger(__name__)
 
@@ -150,9 +158,9 @@ class Reconciler:
         self._beat()
         try:
             self._reporter.report(ref, outcome(), tries=tries.made + 1)
-        except (UnreachableError, EngineBusyError, EngineMisconfiguredError):
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is: one bad entry must not stop the others
+        except Exception as error:  # whatever it is: one bad entry must not stop the others
+            if isinstance(error, CONCERNS_ALL) and not isinstance(error, BlobsUnreachableError):
+                raise
             self._tries[ref.celery_id] = tries.after(entry.now)
             log.warning("dispatch.not_reconciled", reason=str(error) or type(error).__name__, **_named(ref))
         else:

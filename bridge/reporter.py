@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bridge.ledger_values import Ended, ReportClaim
 from bridge.next_try import NextTry, next_try, policy_for
+from bridge.result_files import ResultFiles
 from bridge.settler import settle
 from procos import metrics
 from procos.domain.errors import (
@@ -29,6 +30,7 @@ from procos.domain.errors import (
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
 from procos.engine.faults import COLUMN_SIZE, INTERNAL_ERROR
 from procos.logs import get_logger
+from procos.settings import BlobSettings
 
 if TYPE_CHECKING:
     import threading
@@ -47,6 +49,7 @@ REFUSED_TRIES = 3
 LONGEST_CONFLICT_WAIT = 0.2
 TAKE_OVER = timedelta(seconds=30)
 LARGEST_AGE = timedelta(days=1)
+NO_BLOBS = BlobSettings()
 UNCAUGHT = "ENGINE-13033"
 """In what the engine says when no boundary event catches a BPMN error."""
 WORDLESS = "the task failed; the engine refused the words it failed with, the bridge's log has them"
@@ -81,16 +84,17 @@ class Reporter:
         *,
         is_ours: Callable[[str], bool],
         largest_age: timedelta = LARGEST_AGE,
+        blobs: BlobSettings = NO_BLOBS,
         stop: threading.Event,
     ) -> None:
         self._engine, self._ledger, self._routes, self._stop = engine, ledger, routes, stop
-        self._is_of_a_replica, self._largest_age = is_ours, largest_age
+        self._is_of_a_replica, self._largest_age, self._files = is_ours, largest_age, ResultFiles(blobs)
 
     def report(self, ref: DispatchRef, outcome: Outcome, *, tries: int = 1) -> Verdict:
         """Bring one outcome to the engine and close or back off the ledger's entry; `tries` counts this one.
 
         Raises:
-            EngineUnreachableError, EngineBusyError: nothing is known; report again.
+            EngineUnreachableError, EngineBusyError, BlobsUnreachableError: nothing is known; report again.
             EngineDeniedError, EngineMisconfiguredError, TaskSuspendedError: report again later.
             LeaseLostError: a stranger holds the step; report again later, when its lock has run out.
             EngineRejectedError: the engine fails at the step after this one; report again later, with one more try.
@@ -125,10 +129,9 @@ class Reporter:
 
     def _complete(self, ref: DispatchRef, completion: Completion, tries: int) -> Verdict:
         try:
+            variables = self._files.typed(completion.variables)
             with metrics.reporting(ref.topic, metrics.Report.COMPLETE):
-                self._under_our_lock(
-                    ref, lambda holder: self._engine.complete(ref.external_task_id, holder, completion.variables)
-                )
+                self._under_our_lock(ref, lambda holder: self._engine.complete(ref.external_task_id, holder, variables))
         except EngineRejectedError as error:
             if _may_pass_later(error) and tries < REFUSED_TRIES:
                 raise
@@ -139,11 +142,12 @@ class Reporter:
 
     def _bpmn_error(self, ref: DispatchRef, error: BpmnError, tries: int) -> Verdict:
         try:
+            variables = self._files.typed(error.variables)
             with metrics.reporting(ref.topic, metrics.Report.BPMN_ERROR):
                 self._under_our_lock(
                     ref,
                     lambda holder: self._engine.raise_bpmn_error(
-                        ref.external_task_id, holder, code=error.code, message=error.message, variables=error.variables
+                        ref.external_task_id, holder, code=error.code, message=error.message, variables=variables
                     ),
                 )
         except (EngineRejectedError, VariableError) as refusal:

@@ -20,6 +20,7 @@ from bridge.reporter import Reporter
 from bridge.revoker import CeleryRevoker
 from bridge.unclaimed import Unclaimed
 from procos.app import make_app
+from procos.blobs.store import check_driver
 from procos.caps import all_caps, groups
 from procos.engine.protocol import Filter
 from procos.queues import PARKED, Queue, depths
@@ -69,8 +70,13 @@ class Parts:
 
 
 def wire(shared: Shared) -> Parts:
-    """Make every part."""
+    """Make every part.
+
+    Raises:
+        SettingsError: there is no driver for the blob store.
+    """
     settings, ledger = shared.settings, shared.ledger
+    check_driver(settings.blobs)
     app = make_app(settings, with_results=False)
     new_publisher = partial(
         CeleryPublisher,
@@ -79,14 +85,7 @@ def wire(shared: Shared) -> Parts:
         time_limit=timedelta(seconds=settings.worker.time_limit),
     )
     dispatchers = {queue: _dispatcher(shared, queue, new_publisher()) for queue in (*by_queue(), UNSERVED)}
-    reporter = Reporter(
-        shared.engine,
-        ledger,
-        routes(),
-        is_ours=shared.registry.is_ours,
-        largest_age=timedelta(seconds=settings.bridge.largest_age),
-        stop=shared.stop,
-    )
+    reporter = _reporter(shared)
     unclaimed = _unclaimed(shared, dispatchers)
     finder = _orphans(shared, unclaimed)
     present = presence.Presence(
@@ -112,6 +111,18 @@ def wire(shared: Shared) -> Parts:
         orphans=finder,
         jobs=_jobs(shared, present, reporter, CeleryRevoker(app, settings.broker)),
         fetching_jobs=_fetching_jobs(shared, finder, unclaimed, pollers, dispatchers[UNSERVED]),
+    )
+
+
+def _reporter(shared: Shared) -> Reporter:
+    return Reporter(
+        shared.engine,
+        shared.ledger,
+        routes(),
+        is_ours=shared.registry.is_ours,
+        largest_age=timedelta(seconds=shared.settings.bridge.largest_age),
+        blobs=shared.settings.blobs,
+        stop=shared.stop,
     )
 
 
@@ -246,6 +257,7 @@ def _dispatcher(shared: Shared, queue: str, publisher: CeleryPublisher) -> Dispa
         queue=queue,
         lease=timedelta(seconds=shared.settings.bridge.lock_duration),
         largest_input=shared.settings.bridge.largest_input,
+        blobs=shared.settings.blobs,
         constants=ModelConstants(shared.settings.secrets.allowed, shared.engine.input_constants),
         stop=shared.stop,
         beat=shared.heartbeats.beat,

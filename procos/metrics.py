@@ -6,8 +6,9 @@ writes a new entry for it, and the account is open until that entry is removed, 
 ends once, and what the ledger answers to the change decides which change that was:
 
     dropped at once   adopted (its dispatch is under way), ended (reported while the fetch was on its
-                      way), republished (its entry waits to be published already), given_back (its cap is full),
-                      unreserved (Redis did not answer), offered_again (refused, but the engine could not be told)
+                      way), republished (its entry waits to be published already), given_back (its cap is full,
+                      or its files did not get into the blob store), unreserved (Redis did not answer),
+                      offered_again (refused, but the engine could not be told)
     settled           completed, bpmn_error, retry, postponed, incident: the engine took the verdict; a refusal at
                       dispatch (unknown topic, unreadable variable) is an incident
     dropped later     given_back (the broker has no place), cancelled (found by the watcher), gone (ended otherwise),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procos.environment_names import PREFIX
 from procos.provider_sections import ProviderSettings
@@ -38,7 +38,7 @@ def is_named_by_user(name: str) -> bool:
     return _OF_A_GROUP.match(name) is not None
 
 
-def named_by_users(found: Mapping[str, str]) -> dict[str, object]:
+def named_by_users(found: Mapping[str, str]) -> dict[str, Any]:
     """Return the providers, connections and secrets among these names, as fields of the settings."""
     groups: dict[str, dict[str, dict[str, str]]] = {PROVIDERS: {}, CONNECTIONS: {}}
     secrets: dict[str, str] = {}

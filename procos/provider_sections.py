@@ -6,6 +6,8 @@ of any kind. `procos.settings` makes a tree of them.
 
 from __future__ import annotations
 
+import difflib
+from importlib.metadata import entry_points
 from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,21 @@ from pydantic import AfterValidator, Field, Json, SecretStr
 
 from procos.domain.addresses import web_address
 from procos.setting_sections import Names, Section, printable
+
+REDACTORS = "procos.redactors"
+"""The entry point group by which packages add redactors."""
+BUILT_IN_REDACTOR = "patterns"
+
+
+def _known_redactor(name: str) -> str:
+    """Refuse a redactor nobody has, before a question could be meant to pass it."""
+    known = sorted({BUILT_IN_REDACTOR, *entry_points(group=REDACTORS).names})
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"no redactor {name!r} is installed; known: {', '.join(known)}{hint}")
+
 
 Key = Annotated[SecretStr, AfterValidator(printable)]
 Address = Annotated[str, AfterValidator(web_address)]
@@ -77,4 +94,6 @@ class AiSettings(Section):
         "refuse", description="What a budget says of a model whose price is not known."
     )
     answers_kept: float = Field(86400.0, ge=60, description="Seconds a paid answer is kept for its step.")
-    redactor: str | None = Field(None, description="What strikes out personal data before it is sent.")
+    redactor: Annotated[str, AfterValidator(_known_redactor)] | None = Field(
+        None, description="What strikes out personal data before it is sent."
+    )

@@ -59,7 +59,13 @@ class Route:
     source: str = "procos"
 
 
-AI_QUERY_VARIABLES = ("user_query", "provider", "model", "max_tokens", "temperature", "complexity_score")
+ASKING = ("provider", "model", "max_tokens", "temperature", "complexity_score")
+"""What every AI topic that asks a provider reads, beside its own."""
+GENERATION_VARIABLES = (
+    "template", "template_variables", "messages", "tool_results", "tools", "stop", "json_schema", *ASKING,
+)  # fmt: skip
+AI_ERRORS = ("BUDGET_EXCEEDED", "CONTENT_FILTERED", "CONTEXT_TOO_LONG", "REFUSED")
+SHAPE_ERRORS = (*AI_ERRORS, "VALIDATION_FAILED")
 FORMATTING_VARIABLES = (
     "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
 )  # fmt: skip
@@ -73,14 +79,42 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             task_name="procos.ai_query",
             queue=Queue.AI,
             module="tasks.ai.ai_query",
-            variables=AI_QUERY_VARIABLES,
-            errors=("CONTENT_FILTERED", "CONTEXT_TOO_LONG", "REFUSED"),
+            variables=("user_query", *ASKING),
+            errors=AI_ERRORS,
+        ),
+        Topic("text_generation"): Route(
+            task_name="procos.text_generation",
+            queue=Queue.AI,
+            module="tasks.ai.text_generation",
+            variables=GENERATION_VARIABLES,
+            errors=SHAPE_ERRORS,
+        ),
+        Topic("ai_completion"): Route(
+            task_name="procos.ai_completion",
+            queue=Queue.AI,
+            module="tasks.ai.ai_completion",
+            variables=("prefix", "stop", *ASKING),
+            errors=AI_ERRORS,
+        ),
+        Topic("text_extraction"): Route(
+            task_name="procos.text_extraction",
+            queue=Queue.AI,
+            module="tasks.ai.text_extraction",
+            variables=("text", "json_schema", "instructions", *ASKING),
+            errors=SHAPE_ERRORS,
+        ),
+        Topic("code_analysis"): Route(
+            task_name="procos.code_analysis",
+            queue=Queue.AI,
+            module="tasks.ai.code_analysis",
+            variables=("code", "language", "file_name", "max_findings", "rules", *ASKING),
+            errors=SHAPE_ERRORS,
         ),
         Topic("provider_selection"): Route(
             task_name="procos.provider_selection",
             queue=Queue.AI,
             module="tasks.ai.provider_selection",
-            variables=("user_query", "complexity_score"),
+            variables=("user_query", "complexity_score", "needs"),
         ),
         Topic("input_validation"): Route(
             task_name="procos.input_validation",

@@ -182,7 +182,9 @@ class SecretsSettings(Section):
 class BlobSettings(Section):
     """Where results that are too large for variables are kept, and files."""
 
-    url: str | None = Field(None, description="Any address fsspec knows, such as file:///shared or s3://bucket.")
+    url: str | None = Field(
+        None, repr=False, description="Any address fsspec knows, such as file:///shared or s3://bucket."
+    )
     above: int = Field(256 * 1024, ge=4096, description="Bytes of a variable above which it is kept there.")
     largest: int = Field(256 * 1024 * 1024, ge=4096, description="Bytes one of them may have.")
 

@@ -6,11 +6,12 @@ The ledger is the bridge's; this only reads. Without Redis there is nothing to s
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import redis
 
+from procos import ai_keys
 from procos import ledger_keys as keys
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import LedgerUnreachableError
@@ -26,6 +27,16 @@ MILLISECONDS_A_SECOND = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AiCall:
+    """A request to an AI provider that is under way: about how many tokens of the answer there are, after how long."""
+
+    provider: str
+    model: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One external task, seen from the Celery side; `seconds` is the time from start to verdict, `waited` before it."""
 
@@ -36,6 +47,7 @@ class Step:
     starts: int
     waited: float | None
     seconds: float | None
+    ai_call: AiCall | None = None
 
 
 class Steps:
@@ -63,7 +75,7 @@ class Steps:
             steps = {ExternalTaskId(task_id): _step(json.loads(text)) for task_id, text in ended.items()}
             for task_id in open_tasks:
                 if task_id not in steps and (entry := self._hash(keys.entry(task_id))):
-                    steps[task_id] = _step(entry)
+                    steps[task_id] = replace(_step(entry), ai_call=self._ai_call(task_id))
         except redis.RedisError as error:
             raise LedgerUnreachableError(self._address, str(error)) from error
         return steps
@@ -78,6 +90,18 @@ class Steps:
             return {queue: int(self._redis.zcard(keys.leases(queue))) for queue in sorted(queues)}
         except redis.RedisError as error:
             raise LedgerUnreachableError(self._address, str(error)) from error
+
+    def _ai_call(self, task_id: ExternalTaskId) -> AiCall | None:
+        shown = self._hash(ai_keys.progress(task_id))
+        if not shown:
+            return None
+        seconds, microseconds = self._redis.time()
+        return AiCall(
+            provider=shown.get("provider", ""),
+            model=shown.get("model", ""),
+            tokens=round(_number(shown.get("tokens"))),
+            seconds=max(seconds + microseconds / 1e6 - _number(shown.get("since")) / MILLISECONDS_A_SECOND, 0.0),
+        )
 
     def _hash(self, key: str) -> Mapping[str, str]:
         return cast("Mapping[str, str]", self._redis.hgetall(key))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
     from procos.settings import Settings
+    from tasks.blobs import StepBlobs
 
 Value = TypeVar("Value")
 Model = TypeVar("Model", bound="BaseModel")
@@ -48,6 +49,13 @@ class TaskContext:
     def idempotency_key(self) -> str:
         """The same for every run of this step: hand it to services that can refuse doubles."""
         return self.external_task_id
+
+    @property
+    def blobs(self) -> StepBlobs:
+        """The store of large values and files: `put`, `open`, `read`, `text`."""
+        from tasks.blobs import StepBlobs
+
+        return StepBlobs(settings=self.settings, process_instance_id=self.process_instance_id)
 
     def remaining(self) -> timedelta:
         """How long the task may still take; never negative."""

@@ -42,9 +42,11 @@ from procos.domain.outcome import (
 from procos.logs import get_logger
 from procos.routes import Route, routes
 from tasks import functions
+from tasks.blobs import INVALID_INPUT
 from tasks.context import TaskContext
 from tasks.ending import end_when_only_waiting
 from tasks.heartbeat import heartbeat
+from tasks.large_values import kept_apart, largest_result, readable, with_references_written
 from tasks.runs import Run
 from tasks.secrets.redaction import without_secrets
 from tasks.starts import Start, note_start
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskContext", "process_task"]
 
-INVALID_INPUT = "INVALID_INPUT"
 LONGEST_TRACEBACK = 8000
 
 Function = TypeVar("Function", bound=Callable[..., "BaseModel | Mapping[str, object] | None"])
@@ -106,16 +107,10 @@ def _run(
         run = _started(ref, task, route, settings)
         context = _context(dispatch, run, task.request.id, route, settings)
         outcome = _outcome(
-            lambda: _called(
-                function,
-                model,
-                dispatch,
-                context if takes_context else None,
-                largest=settings.worker.largest_result,
-            ),
-            run,
+            lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
         )
         outcome = without_secrets(outcome, context.handed_out)
+        outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)  # last: as it is to be seen
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
             raise TaskFailed(failure_to_json(replace(outcome, worker=run.worker)))
@@ -233,16 +228,17 @@ def _called(
     dispatch: Dispatch,
     context: TaskContext | None,
     *,
-    largest: int,
+    settings: Settings,
 ) -> Mapping[str, object]:
-    request = _validated(model, dispatch.variables)
+    request, limit = _validated(model, readable(model, dispatch.variables, settings)), largest_result(settings)
     try:
         returned = function(request) if context is None else function(request, context)
     except BusinessError as error:
-        rules.check(error.variables, largest=largest)
+        error.variables = with_references_written(error.variables)
+        rules.check(error.variables, largest=limit.bytes, cure=limit.cure)
         raise
     result = _as_variables(returned)
-    rules.check(result, largest=largest)
+    rules.check(result, largest=limit.bytes, cure=limit.cure)
     return result
 
 
@@ -280,7 +276,7 @@ def _as_variables(returned: object) -> Mapping[str, object]:
         case BaseModel():
             return returned.model_dump()
         case Mapping():
-            return dict(returned)
+            return with_references_written(returned)
     raise PermanentError(f"the task returned a {type(returned).__name__}, expected a model or a mapping", code="RESULT")
 
 

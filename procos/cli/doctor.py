@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 import redis
 
+from procos.blobs import blob_store
 from procos.cli.environment import settings
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import ProcosError, UnreachableError
@@ -59,7 +60,7 @@ class Finding:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Check settings, secrets, engine, broker, Redis, and the models against the routes."""
+    """Check settings, secrets, engine, broker, Redis, the blob store, and the models against the routes."""
     findings = list(_findings(settings()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -72,9 +73,14 @@ def doctor(*, as_json: bool) -> None:
 def _findings(chosen: Settings) -> Iterator[Finding]:
     yield Finding(check="settings", health=Health.GOOD, text=f"{len(chosen.set_by_user)} set, all known")
     checks = {
-        "secrets": _secrets, "engine": _engine, "broker": _broker, "redis": _redis, "models": _models,
+        "secrets": _secrets,
+        "engine": _engine,
+        "broker": _broker,
+        "redis": _redis,
+        "blobs": _blobs,
+        "models": _models,
         "deployed": _deployed,
-    }  # fmt: skip
+    }
     for name, check in checks.items():
         yield from _guarded(name, check, chosen)
 
@@ -175,6 +181,14 @@ def _redis(chosen: Settings) -> Iterator[Finding]:
             text=f"Redis evicts keys when memory is full ({facts['maxmemory_policy']}), the ledger's among them",
             cure="set maxmemory-policy noeviction",
         )
+
+
+def _blobs(chosen: Settings) -> Iterator[Finding]:
+    if chosen.blobs.url is None:
+        return
+    store = blob_store(chosen.blobs)
+    store.probe()
+    yield Finding(check="blobs", health=Health.GOOD, text=f"can be written and read at {store.address}")
 
 
 def _models(chosen: Settings) -> Iterator[Finding]:

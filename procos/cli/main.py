@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("procos.cli.doctor:doctor", "Check settings and services; each finding names its cure."),
     "dead-letters": ("procos.cli.dead_letters:dead_letters", "List the messages nobody could process, and why."),
     "replay": ("procos.cli.dead_letters:replay", "Send dead letters once more to the queues they came from."),
+    "blobs": ("procos.cli.blobs:blobs", "Show what the blob store holds; `procos blobs prune` removes what is old."),
     "env": ("procos.cli.environment:env", "Print the running stack's settings for a shell."),
     "kernel": ("procos.cli.parts:kernel", "Boot the system and watch over its engine in the foreground."),
     "bridge": ("procos.cli.parts:bridge", "Run the bridge in the foreground."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procos.cli.instance_status import show_instance
 from procos.credentials import credentials_in
 from procos.domain.errors import PartFailedError, UnreachableError, UsageError
 from procos.kernel import background, tables
@@ -67,9 +68,13 @@ def down() -> None:
 
 
 @click.command()
+@click.option("--instance", "instance_id", metavar="ID", help="Show the steps of this process instance instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
-def status(*, as_json: bool) -> None:
-    """Show each part of the local stack, its queues, and what is in flight."""
+def status(*, instance_id: str | None, as_json: bool) -> None:
+    """Show each part of the local stack, its queues, and what is in flight; or where one instance is."""
+    if instance_id is not None:
+        show_instance(instance_id, as_json=as_json)
+        return
     folder = StackFolder(load_settings().state_directory)
     kernel = _kernel_of(folder)
     # A kernel of its own has an engine to show, without a stack around it.
@@ -166,7 +171,7 @@ def _fail(failure: Failure) -> None:
         click.echo(f"\nthe end of {failure.log}:\n{failure.log_tail}\n", err=True)
     if failure.is_unreachable:
         raise UnreachableError(failure.address, failure.reason)
-    raise PartFailedError(failure.part, failure.reason, log_tail=failure.log_tail)
+    raise PartFailedError(failure.part, failure.reason, log_tail=failure.log_tail, exit_code=failure.exit_code)
 
 
 def _last_words(folder: StackFolder) -> str:

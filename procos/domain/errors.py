@@ -11,12 +11,13 @@
     │   └── NewerVersionError         … because it is of a newer version
     ├── PublishRefusedError           the broker has no place for a dispatch
     ├── UnknownTopicError             no route serves a topic
-    ├── PartFailedError               a part of the local stack did not come up     exit 1
+    ├── PartFailedError               a part of the local stack did not come up     exit 1, or the part's
     ├── ReplicaTakenError             another bridge runs under this replica id     exit 2
     ├── UnreachableError              a service does not answer                     exit 3
     │   ├── EngineUnreachableError
     │   ├── BrokerUnreachableError
     │   ├── LedgerUnreachableError
+    │   ├── BlobsUnreachableError
     │   └── DatabaseUnreachableError
     ├── EngineError                   the engine answered, and the answer is no
     │   ├── EngineDeniedError         401 or 403                                    exit 2
@@ -53,7 +54,7 @@ MOST_SHOWN = 20
 class ProcosError(Exception):
     """The root: an anticipated failure whose message names the cause and, where there is one, the cure."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class SettingsError(ProcosError):
@@ -147,10 +148,10 @@ class UnknownTopicError(ProcosError):
 
 
 class PartFailedError(ProcosError):
-    """Raised when a part of the local stack does not come up; carries the end of its log."""
+    """Raised when a part of the local stack does not come up; carries the end of its log, and what to exit with."""
 
-    def __init__(self, part: str, reason: str, *, log_tail: str = "") -> None:
-        self.part, self.reason, self.log_tail = part, reason, log_tail
+    def __init__(self, part: str, reason: str, *, log_tail: str = "", exit_code: int = 1) -> None:
+        self.part, self.reason, self.log_tail, self.exit_code = part, reason, log_tail, exit_code
         super().__init__(f"{part}: {reason}")
 
 
@@ -161,10 +162,8 @@ class ReplicaTakenError(ProcosError):
 
     def __init__(self, replica_id: str, holder: str) -> None:
         self.replica_id, self.holder = replica_id, holder
-        super().__init__(
-            f"another bridge runs under the replica id {replica_id!r}: {holder}. "
-            "Set PROCOS_BRIDGE_REPLICA_ID to a name of its own for each."
-        )
+        cure = "Set PROCOS_BRIDGE_REPLICA_ID to a name of its own for each."
+        super().__init__(f"another bridge runs under the replica id {replica_id!r}: {holder}. {cure}")
 
 
 class UnreachableError(ProcosError):
@@ -201,25 +200,25 @@ class LedgerUnreachableError(UnreachableError):
     cure = "Start it with `procos up`, or set PROCOS_REDIS_URL."
 
 
+class BlobsUnreachableError(UnreachableError):
+    """Raised when the store of large values and files fails: a task is tried again, what a bridge has waits."""
+
+    service, cure = "blob store", "Mend it, or set PROCOS_BLOBS_URL."
+
+
 class DatabaseUnreachableError(UnreachableError):
     """Raised when the database of an engine that is to be started does not answer."""
 
-    service = "database"
-    cure = "Start it, or set PROCOS_ENGINE_DB_URL."
+    service, cure = "database", "Start it, or set PROCOS_ENGINE_DB_URL."
 
 
 class EngineError(ProcosError):
     """Raised when the engine answers a call with anything but success; carries what it said."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        kind: str = "",
-        code: int | None = None,
+        self, message: str, *, status: int = 0, kind: str = "", code: int | None = None,
         details: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.status, self.kind, self.code, self.details = status, kind, code, details or {}
         super().__init__(message)
 

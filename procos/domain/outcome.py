@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from procos.domain.errors import (
+    BlobsUnreachableError,
     BusinessError,
     DispatchError,
     NewerVersionError,
@@ -116,6 +117,8 @@ def outcome_of(error: BaseException, details: str = "") -> Outcome:
             return Failure(message=str(error), details=details, code=error.code, retry_in=retry_in)
         case VariableError():
             return Failure(message=str(error), details=details, code="VARIABLE", permanent=True)
+        case BlobsUnreachableError():
+            return Failure(message=str(error), details=details, code="BLOBS_UNREACHABLE")
     return Failure(message=f"{type(error).__name__}: {error}", details=details, code=type(error).__name__)
 
 

@@ -34,6 +34,8 @@ LARGEST_TOGETHER = 8 * 1024 * 1024
 LARGEST_NUMBER = 10 ** (LONGEST_STRING - 1)
 CODEC_MARKER = {"__type__", "__value__"}
 """An object of these keys alone is a marker of the task queue's codec: it would not arrive as what it is."""
+FILE, BYTES = "File", "Bytes"
+"""The engine's types for content; a fetch brings what a File is called, never what is in it."""
 DATE_ENDS = 10
 """Characters of a date before the time begins."""
 JSON_OBJECT = {"objectTypeName": "java.lang.String", "serializationDataFormat": "application/json"}
@@ -77,6 +79,15 @@ def to_engine(name: str, value: object, *, json_type: bool = True) -> TypedValue
     raise VariableError(name, f"a value of type {type(value).__name__} cannot become an engine variable")
 
 
+def as_typed(name: str, value: object, *, json_type: bool = True) -> TypedValue:
+    """Give a value its engine type, unless it has one already: content of a file, which no Python value stands for.
+
+    Raises:
+        VariableError: no engine type can carry the value.
+    """
+    return value if isinstance(value, TypedValue) else to_engine(name, value, json_type=json_type)
+
+
 def from_engine(name: str, typed: TypedValue) -> object:
     """Read a typed engine variable as a Python value.
 
@@ -86,7 +97,7 @@ def from_engine(name: str, typed: TypedValue) -> object:
     match typed.type:
         case "Null" | "Boolean" | "Short" | "Integer" | "Long" | "Double" | "String" | "Xml":
             return typed.value
-        case _ if typed.value is None:
+        case _ if typed.value is None and typed.type != FILE:
             return None
         case "Json":
             return _parsed(name, typed.value)
@@ -94,30 +105,31 @@ def from_engine(name: str, typed: TypedValue) -> object:
             return _parsed(name, typed.value)
         case "Date":
             return parse_date(name, typed.value)
-    raise VariableError(name, f"variables of type {typed.type} are not carried to tasks")
+    cure = "; PROCOS_BLOBS_URL names a store that carries them" if typed.type in {FILE, BYTES} else ""
+    raise VariableError(name, f"variables of type {typed.type} are not carried to tasks{cure}")
 
 
 def is_carried(typed: TypedValue) -> bool:
     """Whether `from_engine` knows the type at all."""
     if typed.type == "Object":
         return typed.value is None or typed.value_info.get("serializationDataFormat") == "application/json"
-    return typed.type not in {"File", "Bytes"}
+    return typed.type not in {FILE, BYTES}
 
 
-def check(variables: Mapping[str, object], *, largest: int = LARGEST_TOGETHER) -> None:
+def check(variables: Mapping[str, object], *, largest: int = LARGEST_TOGETHER, cure: str = "") -> None:
     """Make sure that every value can become an engine variable, and that together they have at most `largest` bytes.
 
     Raises:
-        VariableError: for the first that cannot, or the largest of too many bytes.
+        VariableError: for the first that cannot, or the largest of too many bytes, with the cure where there is one.
     """
-    check_size({name: to_engine(name, value) for name, value in variables.items()}, largest=largest)
+    check_size({name: to_engine(name, value) for name, value in variables.items()}, largest=largest, cure=cure)
 
 
-def check_size(variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TOGETHER) -> None:
+def check_size(variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TOGETHER, cure: str = "") -> None:
     """Make sure that the variables fit a message: brokers refuse large ones, and close the connection over them.
 
     Raises:
-        VariableError: they have more than `largest` bytes together; names the largest.
+        VariableError: they have more than `largest` bytes together; names the largest, and the cure where there is one.
     """
     sizes = {
         name: len(typed.value.encode(errors="surrogatepass"))
@@ -126,7 +138,8 @@ def check_size(variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TO
     }
     if (total := sum(sizes.values())) > largest:
         name = max(sizes, key=lambda name: sizes[name])
-        raise VariableError(name, f"{sizes[name]} bytes, {total} with the others; at most {largest} are carried")
+        text = f"{sizes[name]} bytes, {total} with the others; at most {largest} are carried"
+        raise VariableError(name, f"{text}; {cure}" if cure else text)
 
 
 def format_date(name: str, value: datetime) -> str:

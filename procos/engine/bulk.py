@@ -16,7 +16,7 @@ from procos.domain.errors import (
     EngineUnreachableError,
     VariableError,
 )
-from procos.domain.variables import to_engine
+from procos.domain.variables import as_typed
 from procos.engine.reports import fields_of, variables_of
 from procos.logs import get_logger
 
@@ -92,7 +92,7 @@ class BulkReports:
 
 def _written(report: Report, *, json_type: bool) -> dict[str, object] | VariableError:
     try:
-        typed = {name: to_engine(name, value, json_type=json_type) for name, value in variables_of(report).items()}
+        typed = {name: as_typed(name, value, json_type=json_type) for name, value in variables_of(report).items()}
     except VariableError as error:
         return error
     return {"externalTaskId": report.external_task_id, "verb": report.verb, **fields_of(report, typed)}

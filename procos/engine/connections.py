@@ -37,9 +37,12 @@ class Connections:
         self._pool = self._fresh()
 
     def call(
-        self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str], wait: float = 0.0
-    ) -> urllib3.BaseHTTPResponse:
-        """Send a request and read the whole answer; `target` is path and query, `wait` is added to the timeout.
+        self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str], wait: float = 0.0,
+        whole: bool = True,
+    ) -> urllib3.BaseHTTPResponse:  # fmt: skip
+        """Send a request and read the answer, the whole of it if `whole`.
+
+        `target` is path and query, `wait` is added to the timeout.
 
         Raises:
             urllib3.exceptions.HTTPError: there was no answer, or not all of it.
@@ -48,7 +51,7 @@ class Connections:
         try:
             return pool.urlopen(
                 method, target, body=body, headers={"User-Agent": AGENT, **headers}, timeout=timeout,
-                retries=False, redirect=False,
+                retries=False, redirect=False, preload_content=whole,
             )  # fmt: skip
         except urllib3.exceptions.HTTPError:
             if self._pool is pool:

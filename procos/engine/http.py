@@ -15,8 +15,9 @@ from procos.domain.errors import (
     UnreachableError,
 )
 from procos.domain.external_task import ExternalTaskId, Topic
-from procos.domain.variables import to_engine
+from procos.domain.variables import as_typed
 from procos.engine.bulk import BulkReports
+from procos.engine.contents import content_of
 from procos.engine.faults import COLUMN_SIZE
 from procos.engine.input_constants import InputConstants
 from procos.engine.long_texts import as_objects, has_long_texts, too_long
@@ -36,6 +37,7 @@ from procos.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from procos.domain.external_task import ExternalTask, ProcessInstanceId
@@ -215,6 +217,14 @@ class HttpEngine:
         )
         return [Topic(str(name)) for name in answer]
 
+    def content(self, task: ExternalTask, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Read piece by piece what is in a File or Bytes variable that a fetched step sees.
+
+        Raises:
+            EngineRejectedError: the variable is gone.
+        """
+        return content_of(self._transport, task, name)
+
     def _command(self, external_task_id: ExternalTaskId, verb: str, fields: Mapping[str, object]) -> None:
         self._transport.command(path("external-task", external_task_id, verb), fields)
 
@@ -267,4 +277,4 @@ class HttpEngine:
                 raise too_long(typed, refusal) from again
 
     def _typed(self, variables: Mapping[str, object]) -> dict[str, TypedValue]:
-        return {name: to_engine(name, value, json_type=self.knows_json) for name, value in variables.items()}
+        return {name: as_typed(name, value, json_type=self.knows_json) for name, value in variables.items()}

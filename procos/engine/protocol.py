@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
@@ -91,6 +92,9 @@ class Engine(Protocol):
 
     def which_exist(self, external_task_ids: Collection[ExternalTaskId]) -> frozenset[ExternalTaskId]:
         """Tell which of these are still open, in few requests."""
+
+    def content(self, task: ExternalTask, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Read piece by piece what is in a File or Bytes variable that a fetched step sees."""
 
     def has_completed(self, external_task_id: ExternalTaskId) -> bool:
         """Whether history says that the step was completed, rather than cancelled or ended by a BPMN error."""

@@ -7,6 +7,7 @@ Every answer that is not success leaves here as an `EngineError`, every missing 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -19,7 +20,7 @@ from procos.engine.faults import Answer, fault
 from procos.engine.reasons import why_unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from procos.settings import EngineSettings
 
@@ -28,6 +29,8 @@ JSON = "application/json"
 NOTHING = object()
 FORM_WAIT_SECONDS = 30.0
 """Beyond the timeout of a call: what a deployment holds is parsed."""
+PIECE = 256 * 1024
+"""Bytes of a long answer that are read at a time, each within the timeout of a call."""
 
 
 class Transport:
@@ -78,6 +81,19 @@ class Transport:
         form, content_type = urllib3.encode_multipart_formdata({**fields, **files})
         return self._call("POST", path, body=form, content_type=content_type, wait=FORM_WAIT_SECONDS)
 
+    @contextmanager
+    def download(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Read an answer of any length in pieces; each comes within the timeout of a call."""
+        target = self._connections.path + path
+        answer = self._let_in("GET", target, None, {"Accept": "*/*"}, 0.0, whole=False)
+        try:
+            if not is_success(answer.status):
+                raise fault(_answer(answer.status, json_in(answer)), address=self.address)
+            yield self._pieces(answer)
+        finally:
+            answer.close()  # the connection too, if there is more to read
+            answer.release_conn()
+
     def fault_in(self, answer: Mapping[str, Any]) -> EngineError | None:
         """Return the error that one answer of a list stands for, None for success."""
         status = answer.get("status")
@@ -97,23 +113,30 @@ class Transport:
         headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
         return self._body_of(self._let_in(method, target, body, headers, wait))
 
+    def _pieces(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from answer.stream(PIECE)
+        except urllib3.exceptions.HTTPError as error:
+            raise EngineUnreachableError(self.address, why_unanswered(error)) from error
+
     def _let_in(
-        self, method: str, target: str, body: bytes | None, headers: dict[str, str], wait: float
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str], wait: float, *, whole: bool = True
     ) -> urllib3.BaseHTTPResponse:
         """Send a request with what lets us in; what the engine refuses is renewed where it can be, and tried again."""
         shown = self._access.shown()
-        answer = self._send(method, target, body, _with(headers, shown), wait)
+        answer = self._send(method, target, body, _with(headers, shown), wait, whole=whole)
         if answer.status == UNAUTHORIZED and shown is not None:
             renewed = self._access.renewed(shown)
             if renewed != shown:
-                return self._send(method, target, body, _with(headers, renewed), wait)
+                answer.close()  # one that was not read whole keeps its connection
+                return self._send(method, target, body, _with(headers, renewed), wait, whole=whole)
         return answer
 
     def _send(
-        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], wait: float
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], wait: float, *, whole: bool
     ) -> urllib3.BaseHTTPResponse:
         try:
-            return self._connections.call(method, target, body=body, headers=headers, wait=wait)
+            return self._connections.call(method, target, body=body, headers=headers, wait=wait, whole=whole)
         except urllib3.exceptions.HTTPError as error:
             raise EngineUnreachableError(self.address, why_unanswered(error)) from error
 

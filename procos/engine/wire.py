@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from procos.domain.errors import EngineMisconfiguredError
 from procos.domain.external_task import ExternalTask, ExternalTaskId, Lease, ProcessInstanceId, Topic
-from procos.domain.variables import TypedValue, parse_date, to_engine
+from procos.domain.variables import TypedValue, as_typed, parse_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def variables_to_json(variables: Mapping[str, object], *, json_type: bool) -> di
     Raises:
         VariableError: for the first value no type can carry.
     """
-    return typed_variables_to_json({name: to_engine(name, v, json_type=json_type) for name, v in variables.items()})
+    return typed_variables_to_json({name: as_typed(name, v, json_type=json_type) for name, v in variables.items()})
 
 
 def typed_variables_to_json(variables: Mapping[str, TypedValue]) -> dict[str, object]:
@@ -134,6 +134,8 @@ def external_task_from_json(source: Mapping[str, Any]) -> ExternalTask:
             variables={name: typed_from_json(value) for name, value in (source.get("variables") or {}).items()},
             extension_properties=source.get("extensionProperties") or {},
             process_definition_id=source.get("processDefinitionId") or "",
+            execution_id=source.get("executionId") or "",
+            activity_instance_id=source.get("activityInstanceId") or "",
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise EngineMisconfiguredError(f"the engine's external task lacks a field: {error!r}") from error

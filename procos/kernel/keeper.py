@@ -37,6 +37,8 @@ KILL_LIMIT = timedelta(seconds=5)
 PAUSE = timedelta(milliseconds=150)
 FIRST_DELAY = timedelta(milliseconds=500)
 LONGEST_DELAY = timedelta(seconds=30)
+OUR_CODES = frozenset({2, 3})
+"""Exit codes of our own programs that say more than that they failed."""
 STEADY_AFTER = timedelta(minutes=1)
 """A part that lived this long begins again with the first delay when it dies."""
 
@@ -76,6 +78,7 @@ class _Life:
 
     ending: str
     lasted: timedelta | None
+    code: int | None = None
 
 
 class Keeper:
@@ -151,7 +154,7 @@ class Keeper:
                 return
             has_been_up = has_been_up or life.lasted is not None
             if not has_been_up:
-                self._fail(life.ending)
+                self._fail(life.ending, code=life.code)
                 return
             delay = next_delay(delay, lasted=life.lasted)
             self._mourn(life, delay)
@@ -165,8 +168,9 @@ class Keeper:
         self._say(Status.STARTING)
         trouble = self._await_health(self._startup_limit, child)
         if trouble is not None:
+            code = child.poll()
             self._end(child)
-            return _Life(ending=trouble, lasted=None)
+            return _Life(ending=trouble, lasted=None, code=code)
         self._condemned = ""
         self._say(Status.HEALTHY)
         self._is_up.set()
@@ -249,7 +253,7 @@ class Keeper:
             reason=f"{life.ending}; starts again in {delay.total_seconds():g} s",
         ))  # fmt: skip
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, code: int | None = None) -> None:
         if self._stopping.is_set():
             return
         is_process = self.part.launch is not None
@@ -260,6 +264,7 @@ class Keeper:
             log=str(self._log) if is_process else "",
             address=self.part.address,
             is_unreachable=self.part.is_external,
+            exit_code=code if self.part.is_ours and code in OUR_CODES else 1,
         )
         self._inbox.put(PartReport(name=self.part.name, status=Status.FAILED, reason=reason, failure=failure))
 

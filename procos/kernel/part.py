@@ -72,6 +72,8 @@ class Part:
     """How long it must have lived to count as up, where its probe alone cannot tell."""
     provides: Mapping[str, str] = field(default_factory=dict)
     """The PROCOS_ names by which every other part finds it, credentials included."""
+    is_ours: bool = False
+    """Whether its exit code means what ours mean: 2 wrong settings, 3 something cannot be reached."""
     is_external: bool = False
     is_vital: bool = True
     """Whether the stack is of no use without it."""

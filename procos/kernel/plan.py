@@ -16,6 +16,7 @@ from procos.domain.errors import SettingsError, UsageError
 from procos.kernel.boot.farewell import take_leave
 from procos.kernel.part import Name
 from procos.kernel.parts import broker, engine, model, programs, redis
+from procos.kernel.parts.blobs import blob_environment
 from procos.kernel.parts.environment import own_environment
 from procos.kernel.parts.flower import flower_part, missing_for_flower
 from procos.kernel.parts.kernel import kernel_part
@@ -99,7 +100,8 @@ def make_plan(settings: Settings, *, folder: StackFolder, ports: Ports, only: Se
     """
     names = check(settings, only)
     services = _services(settings, names, folder=folder, ports=ports)
-    provided = {name: value for part in services for name, value in part.provides.items()}
+    blobs = blob_environment(settings, folder=folder)
+    provided = {**blobs, **{name: value for part in services for name, value in part.provides.items()}}
     around = programs.Surroundings(
         provided=provided,
         settings=settings_with(provided),
@@ -114,7 +116,7 @@ def make_plan(settings: Settings, *, folder: StackFolder, ports: Ports, only: Se
     return Plan(
         farewell=partial(take_leave, around.settings) if has_kernel and settings.kernel.farewell else None,
         parts=tuple(sorted(parts, key=lambda part: list(Name).index(part.name))),
-        environment={name: value for part in parts for name, value in part.provides.items()},
+        environment={**blobs, **{name: value for part in parts for name, value in part.provides.items()}},
         warnings=tuple(broker.warnings() if _is_started(settings, names, Name.BROKER) else ()),
     )
 

@@ -51,6 +51,8 @@ class Failure:
     address: str = ""
     is_unreachable: bool = False
     """Whether the part runs elsewhere, so that nothing here can be mended."""
+    exit_code: int = 1
+    """What `procos up` ends with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

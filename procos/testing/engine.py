@@ -17,16 +17,18 @@ from procos.engine.reports import Complete, Fail, Throw, variables_of
 from procos.engine.wire import LONGEST_MESSAGE, variables_to_json
 from procos.testing.calls import LIST, Calls
 from procos.testing.clock import FrozenClock
+from procos.testing.fetches import as_fetched, check_files, content_of, is_meant
 from procos.testing.refusals import NOTHING, check_fetch, not_yours, refused, uncaught
 from procos.testing.samples import external_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from procos.domain.variables import TypedValue
     from procos.engine.bulk import Refusal
-    from procos.engine.protocol import Filter, Subscription
+    from procos.engine.protocol import Subscription
     from procos.engine.reports import Report
 
 
@@ -110,7 +112,9 @@ class FakeEngine(Calls):
             eligible = [
                 task
                 for task in self._open.values()
-                if task.topic in wanted and self._is_eligible(task) and self._is_meant(task, wanted[task.topic].only)
+                if task.topic in wanted
+                and self._is_eligible(task)
+                and is_meant(task, self._tenants[task.id], wanted[task.topic].only)
             ]
             eligible.sort(key=lambda task: -task.priority)
             return [self._locked(task, holder, wanted[task.topic]) for task in eligible[:max_tasks]]
@@ -201,6 +205,11 @@ class FakeEngine(Calls):
         with self._call("has_completed"):
             return external_task_id in self.completed
 
+    def content(self, task: ExternalTask, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Read piece by piece what is in a File or Bytes variable that a fetched step sees."""
+        with self._call("content"):
+            return content_of(self._found(task.id), name)
+
     def open_topics(self) -> Sequence[Topic]:
         """List the topics of external tasks that nobody holds and that have tries left."""
         with self._call("open_topics"):
@@ -220,6 +229,7 @@ class FakeEngine(Calls):
         match report:
             case Complete():
                 self._held(report.external_task_id, report.holder, "completed")
+                check_files(report.variables)
                 self.completed[report.external_task_id] = dict(report.variables)
                 self._end(report.external_task_id)
             case Fail():
@@ -252,18 +262,8 @@ class FakeEngine(Calls):
     def _is_eligible(self, task: ExternalTask) -> bool:
         return not self._is_locked(task) and not task.suspended and task.retries != 0
 
-    def _is_meant(self, task: ExternalTask, only: Filter) -> bool:
-        return (
-            (not only.tenants or self._tenants[task.id] in only.tenants)
-            and (not only.process_keys or task.process_definition_key in only.process_keys)
-            and (not only.business_key or task.business_key == only.business_key)
-        )
-
     def _locked(self, task: ExternalTask, holder: str, subscription: Subscription) -> ExternalTask:
-        task = self._lock(task, holder, subscription.lock_duration)
-        if subscription.variables is None:
-            return task
-        return replace(task, variables={k: v for k, v in task.variables.items() if k in subscription.variables})
+        return as_fetched(self._lock(task, holder, subscription.lock_duration), subscription)
 
     def _lock(self, task: ExternalTask, holder: str, duration: timedelta) -> ExternalTask:
         if duration <= NOTHING:

@@ -21,6 +21,7 @@ from procos.domain.errors import EngineBusyError, EngineError, UnreachableError
 from procos.domain.external_task import Topic
 from procos.domain.retry import RETRY_CONFIG
 from procos.routes import by_queue, routes
+from procos.settings import BlobSettings
 from procos.testing.clock import InstantStop
 from procos.testing.engine import FakeEngine
 from procos.testing.ledger import FakeLedger
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 LOCK = timedelta(minutes=5)
 REPLICA = "tests"
 MOST_RUNS = 1000
+NO_BLOBS = BlobSettings()
 MOST_FAULTS = 50
 """Calls the engine may refuse one after another, before a test is told that it never ends."""
 
@@ -62,18 +64,22 @@ class StepResult:
 
 
 class StepRunner:
-    """Runs steps one at a time; `engine` and `ledger` may be looked at, and made to fail."""
+    """Runs steps one at a time; `engine` and `ledger` may be looked at, and made to fail.
 
-    def __init__(self, engine: FakeEngine | None = None) -> None:
-        self.engine = engine or FakeEngine()
+    With `blobs` there is a store of large values and files, such as `BlobSettings(url="memory://tests")`.
+    """
+
+    def __init__(self, engine: FakeEngine | None = None, *, blobs: BlobSettings = NO_BLOBS) -> None:
+        self.engine, self.blobs = engine or FakeEngine(), blobs
         self.clock = self.engine.clock
         self.ledger = FakeLedger(self.clock)
         self._stop = InstantStop()
         self._published = RecordingPublisher()
         self._constants: dict[ExternalTaskId, Mapping[str, str]] = {}
         self._reporter = Reporter(
-            self.engine, self.ledger, routes(), is_ours=lambda holder: holder.startswith(REPLICA), stop=self._stop
-        )
+            self.engine, self.ledger, routes(), is_ours=lambda holder: holder.startswith(REPLICA), blobs=blobs,
+            stop=self._stop,
+        )  # fmt: skip
         self._pollers = {queue: self._poller(queue) for queue in by_queue()}
 
     def run(
@@ -107,8 +113,8 @@ class StepRunner:
 
     def _poller(self, queue: str) -> Poller:
         dispatcher = Dispatcher(
-            self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, stop=self._stop,
-            constants=ModelConstants(routes(), lambda task: self._constants.get(task.id, {})),
+            self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, blobs=self.blobs,
+            constants=ModelConstants(routes(), lambda task: self._constants.get(task.id, {})), stop=self._stop,
         )  # fmt: skip
         return Poller(
             self.engine, dispatcher, by_queue()[queue], Budget(self.ledger, queue, capacity=100, least=100),
@@ -129,7 +135,7 @@ class StepRunner:
         publication = self._dispatched(queue, task_id)
         if publication is None:
             return None, Verdict.INCIDENT if task_id in self.engine.incidents else Verdict.GONE
-        outcome = run_in_process(publication, self.ledger)
+        outcome = run_in_process(publication, self.ledger, self.blobs)
         if outcome is None:
             return None, Verdict.GONE
         return outcome, self._reported(publication.dispatch.ref, outcome)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bridge.publisher import Publication
     from procos.domain.outcome import Outcome
+    from procos.settings import BlobSettings
     from procos.testing.ledger import FakeLedger
     from tasks.runs import Run
 
@@ -34,13 +35,13 @@ class Hearts:
         """Show it no longer."""
 
 
-def run_in_process(publication: Publication, ledger: FakeLedger) -> Outcome | None:
+def run_in_process(publication: Publication, ledger: FakeLedger, blobs: BlobSettings) -> Outcome | None:
     """Do what a worker does with a dispatch; None where it is not to be run, or has stopped since it was cancelled."""
     route, dispatch = publication.route, publication.dispatch
     import_module(route.module)
     from procos.app import app  # reads the settings, so not before something is run
 
-    with _ledger_in_memory(ledger):
+    with _ledger_in_memory(ledger), _store_of(app, blobs):
         ended = app.tasks[route.task_name].apply(kwargs=dispatch.to_kwargs(), task_id=dispatch.ref.celery_id)
     match ended.result:
         case Envelope() as envelope:
@@ -50,6 +51,17 @@ def run_in_process(publication: Publication, ledger: FakeLedger) -> Outcome | No
         case _ if str(ended.state) == IGNORED:
             return None
     raise AssertionError(f"{route.task_name} ended as {ended.state}: {ended.result!r}")
+
+
+@contextmanager
+def _store_of(app: Any, blobs: BlobSettings) -> Iterator[None]:
+    own = app.conf.procos
+    if blobs.url is not None:
+        app.conf.procos = own.model_copy(update={"blobs": blobs})
+    try:
+        yield
+    finally:
+        app.conf.procos = own
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procos.domain.dispatch import DispatchRef
 from procos.domain.external_task import ExternalTask, ExternalTaskId, Lease, ProcessInstanceId, Token, Topic
-from procos.domain.variables import to_engine
+from procos.domain.variables import as_typed
 from procos.testing.clock import START
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ HOLDER = "bridge/ai"
 
 
 def typed(**values: object) -> dict[str, TypedValue]:
-    """Return Python values as the engine would send them."""
-    return {name: to_engine(name, value) for name, value in values.items()}
+    """Return values as the engine would send them; those that have its types already stay as they are."""
+    return {name: as_typed(name, value) for name, value in values.items()}
 
 
 def external_task(

@@ -1,59 +1,28 @@
 """Topic `ai_query`: asks an AI provider a question and hands on its answer.
 
-Running it twice is harmless: the question is asked again, which costs tokens and may give another wording; nothing
-outside the process changes, and the engine takes one of the answers. The external task's id travels along as
-`Idempotency-Key`, for providers that know it. Provider `auto` is resolved by the rule of `tasks.ai.selection`.
+Running it twice is harmless: an answer that was paid for is kept for the step, and returned to the second run. The
+external task's id travels along as `Idempotency-Key`, for providers that know it. Provider `auto` is resolved by the
+policy of `tasks.ai.choosing`.
 """
 
 from __future__ import annotations
 
-import re
-import time
-from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, Field
-
-from procos.logs import get_logger
-from tasks.ai.providers import Provider, provider_named, select_provider
-from tasks.ai.selection import AUTO
+from tasks.ai.asking import ask
+from tasks.ai.conversation import Message, Role
+from tasks.ai.fields import Answered, Asking, Text, answered, wish_of
 from tasks.task import TaskContext, process_task
 
-log = get_logger(__name__)
 
-LARGEST_TOKEN_LIMIT = 1_000_000
-UNSENDABLE = re.compile(r"[\x00\ud800-\udfff]")
-"""What no provider takes as text."""
-
-
-def _question(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank")
-    if found := UNSENDABLE.search(text):
-        raise ValueError(f"contains the character U+{ord(found[0]):04X}")
-    return text
-
-
-class AiQueryInput(BaseModel):
+class AiQueryInput(Asking):
     """The question, and how it shall be answered."""
 
-    user_query: Annotated[str, AfterValidator(_question)]
-    provider: str = AUTO
-    model: str | None = Field(None, min_length=1, max_length=200)
-    max_tokens: int = Field(1000, ge=1, le=LARGEST_TOKEN_LIMIT)
-    temperature: float = Field(0.7, ge=0, le=2)
-    complexity_score: float = Field(0.0, ge=0, le=1)
+    user_query: Text
 
 
-class AiQueryOutput(BaseModel):
-    """The answer, and how it came about; `usage` is empty where the provider counts no tokens."""
+class AiQueryOutput(Answered):
+    """The answer, and how it came about."""
 
     ai_response: str
-    model_used: str
-    provider: str
-    selected_provider: str
-    usage: dict[str, int]
-    response_time_ms: int
-    finish_reason: str
 
 
 @process_task(topic="ai_query")
@@ -64,33 +33,5 @@ def ai_query(query: AiQueryInput, context: TaskContext) -> AiQueryOutput:
         TaskError: no provider is configured, or the provider failed, refused or was unclear.
         StepCancelled: nobody waits for the answer any more.
     """
-    from tasks.ai import chat  # openai takes a second to import: only where it is used
-
-    provider = _provider(query, context)
-    question = chat.Question(
-        text=query.user_query,
-        model=query.model or provider.model,
-        max_tokens=query.max_tokens,
-        temperature=query.temperature,
-        idempotency_key=context.idempotency_key,
-    )
-    started = time.monotonic()
-    answer = chat.complete(provider, question, within=context.remaining(), is_cancelled=context.is_cancelled)
-    milliseconds = round((time.monotonic() - started) * 1000)
-    log.info("ai.answered", provider=provider.name, model=answer.model, milliseconds=milliseconds, **answer.usage)
-    return AiQueryOutput(
-        ai_response=answer.text,
-        model_used=answer.model,
-        provider=provider.name,
-        selected_provider=provider.name,
-        usage=dict(answer.usage),
-        response_time_ms=milliseconds,
-        finish_reason=answer.finish_reason,
-    )
-
-
-def _provider(query: AiQueryInput, context: TaskContext) -> Provider:
-    name = query.provider
-    if name == AUTO:
-        name = select_provider(query.user_query, query.complexity_score, context.settings).provider
-    return provider_named(name, context.settings)
+    reply = ask(wish_of(query, (Message(role=Role.USER, content=query.user_query),)), context)
+    return AiQueryOutput(ai_response=reply.answer.text, **answered(reply))

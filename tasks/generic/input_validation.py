@@ -20,16 +20,13 @@ from pydantic_core import to_jsonable_python
 
 from procos.domain.errors import BusinessError
 from procos.logs import get_logger
-from tasks.generic.json_schema import Problem, problems
+from tasks.generic.json_schema import message_of, problems
 from tasks.task import process_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = get_logger(__name__)
-
-LONGEST_MESSAGE = 666
-"""What the engine keeps of an error's message."""
 
 
 def _parsed(schema: object) -> object:
@@ -72,15 +69,3 @@ def document_of(variables: Mapping[str, object]) -> dict[str, Any]:
     given = {name: value for name, value in variables.items() if value is not None}
     document: dict[str, Any] = to_jsonable_python(given)
     return document
-
-
-def message_of(found: list[Problem]) -> str:
-    """Write all problems as one message the engine keeps whole; says how many had no room."""
-    message = ""
-    for number, problem in enumerate(found):
-        longer = f"{message}; {problem}" if message else str(problem)
-        rest = f"; and {len(found) - number} more"
-        if len(longer) + len(rest) > LONGEST_MESSAGE:
-            return message + rest if message else longer[: LONGEST_MESSAGE - 1] + "…"
-        message = longer
-    return message

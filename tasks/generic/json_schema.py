@@ -2,7 +2,8 @@
 
 The words name the place and the rule, never the value: values are the process's own and stay out of errors and logs.
 Schemas refer to nothing outside themselves, formats count, and patterns run in time linear in the text, so neither a
-schema nor a document can make a worker call elsewhere or hang. `tasks.generic.input_validation` is the caller.
+schema nor a document can make a worker call elsewhere or hang. `tasks.generic.input_validation` checks variables with
+it, `tasks.ai.structured` the answers of models.
 """
 
 from __future__ import annotations
@@ -18,12 +19,24 @@ import jsonschema_rs
 from procos.domain.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 MOST_PROBLEMS = 50
+LONGEST_MESSAGE = 666
+"""What the engine keeps of an error's message."""
 WHOLE = "(all)"
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 """What no database or provider takes as text."""
+LIMITS = {
+    "maxLength": "is longer than {} characters",
+    "minLength": "is shorter than {} characters",
+    "minimum": "is less than {}",
+    "maximum": "is more than {}",
+    "exclusiveMinimum": "is not more than {}",
+    "exclusiveMaximum": "is not less than {}",
+    "minItems": "has fewer than {} items",
+    "maxItems": "has more than {} items",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +50,17 @@ class Problem:
         return f"{self.place}: {self.reason}"
 
 
-def problems(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with a document, at most `MOST_PROBLEMS` things; nothing where it is valid.
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse a schema that is wrong itself, before anything is done that it is for.
+
+    Raises:
+        PermanentError: it is no JSON Schema, or refers to another document; says where.
+    """
+    _validator(json.dumps(schema, sort_keys=True))
+
+
+def problems(schema: Mapping[str, Any], document: Any) -> list[Problem]:
+    """Return what is wrong with a JSON value, at most `MOST_PROBLEMS` things; nothing where it is valid.
 
     Raises:
         PermanentError: the schema is wrong itself, or refers to another document.
@@ -55,6 +77,18 @@ def problems(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[Pro
     return found
 
 
+def message_of(found: Sequence[Problem | str]) -> str:
+    """Write all problems as one message the engine keeps whole; says how many had no room."""
+    message = ""
+    for number, problem in enumerate(found):
+        longer = f"{message}; {problem}" if message else str(problem)
+        rest = f"; and {len(found) - number} more"
+        if len(longer) + len(rest) > LONGEST_MESSAGE:
+            return message + rest if message else longer[: LONGEST_MESSAGE - 1] + "…"
+        message = longer
+    return message
+
+
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> jsonschema_rs.Validator:
     try:
@@ -67,10 +101,17 @@ def _validator(schema: str) -> jsonschema_rs.Validator:
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         reason = str(error).partition("\n")[0]
-        raise PermanentError(f"the JSON Schema of this step is wrong: {reason}", code="SCHEMA_INVALID") from error
+        raise PermanentError(
+            f"the JSON Schema of this step is wrong{_place_in_schema(error)}: {reason}", code="SCHEMA_INVALID"
+        ) from error
 
 
-def _unreadable(document: Mapping[str, Any]) -> Iterator[Problem]:
+def _place_in_schema(error: Exception) -> str:
+    steps = error.instance_path if isinstance(error, jsonschema_rs.ValidationError) else []
+    return f" at {'/'.join(['#', *map(str, steps)])}" if steps else ""
+
+
+def _unreadable(document: Any) -> Iterator[Problem]:
     """Every text, names included, with a character that cannot be stored; without recursion, documents may be deep."""
     left: list[tuple[str, object]] = [("", document)]
     while left:
@@ -105,14 +146,10 @@ def _reason(error: jsonschema_rs.ValidationError, facts: Mapping[str, Any], desc
             return "expected one of " + ", ".join(json.dumps(option) for option in facts["options"])
         case "const":
             return f"expected {json.dumps(facts['expected_value'])}"
-        case "maxLength":
-            return f"is longer than {facts['limit']} characters"
-        case "minLength":
-            return f"is shorter than {facts['limit']} characters"
-        case "minimum":
-            return f"is less than {facts['limit']}"
-        case "maximum":
-            return f"is more than {facts['limit']}"
+        case "uniqueItems":
+            return "has an item twice"
+        case limited if limited in LIMITS:
+            return LIMITS[limited].format(facts["limit"])
         case "format":
             return f"is not of the format {facts['format']}"
         case "additionalProperties":

@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from procos.domain.errors import BusinessError, ModelError, PermanentError, UnknownRequestError
 from procos.logs import get_logger
 from procos.request_kinds import input_of, kind_named, request_kinds, schema_of
-from tasks.generic.input_validation import document_of, message_of
-from tasks.generic.json_schema import problems
+from tasks.generic.input_validation import document_of
+from tasks.generic.json_schema import message_of, problems
 from tasks.task import TaskContext, process_task
 
 if TYPE_CHECKING:

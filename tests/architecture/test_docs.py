@@ -31,8 +31,9 @@ class TestQuotedCode:
 
 
 class TestDoctests:
-    def test_of_writing_tasks_pass(self) -> None:
-        outcome = doctest.testfile(str(ROOT / "docs" / "writing-tasks.md"), module_relative=False)
+    @pytest.mark.parametrize("document", ["writing-tasks.md", "prompts.md"])
+    def test_pass(self, document: str) -> None:
+        outcome = doctest.testfile(str(ROOT / "docs" / document), module_relative=False)
         assert outcome.attempted > 0
         assert outcome.failed == 0
 

@@ -27,9 +27,11 @@ class TestWheel:
         expected = {file.relative_to(ROOT).as_posix() for file in (ROOT / package).rglob("*.py")}
         assert expected - names == set()
 
-    def test_holds_what_modules_read(self, names: set[str]) -> None:
-        folder = ROOT / "procos" / "starting_points"
-        assert {file.relative_to(ROOT).as_posix() for file in folder.rglob("*.txt")} - names == set()
+    @pytest.mark.parametrize("files", ["procos/starting_points/**/*.txt", "tasks/ai/prompts/shipped/*.md.j2"])
+    def test_holds_what_modules_read(self, names: set[str], files: str) -> None:
+        read = {file.relative_to(ROOT).as_posix() for file in ROOT.glob(files)}
+        assert read
+        assert read - names == set()
 
     def test_holds_every_process_with_all_that_belongs_to_it(self, names: set[str]) -> None:
         files = {file.relative_to(ROOT).as_posix() for file in (ROOT / PROCESSES).rglob("*") if file.is_file()}

@@ -11,6 +11,7 @@ import pytest
 
 from tests.availability import require
 from tests.local_stack import LocalStack, missing_program, running_stack, wait_until
+from tests.scripted_provider import ScriptedProvider, scripted_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,9 +47,17 @@ def eventually() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def script() -> Iterator[ScriptedProvider]:
+    """A provider beside the real one, called `scripted`, that does as it is told."""
+    with scripted_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, script: ScriptedProvider) -> Iterator[LocalStack]:
     """Every part, with the processes and the sample models deployed."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+    further = {"PROCOS_PROVIDERS__SCRIPTED__URL": script.url, "PROCOS_PROVIDERS__SCRIPTED__MODEL": "script"}
+    with running_stack(tmp_path_factory.mktemp("stack"), **further) as stack:
         yield stack
 
 

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from procos.settings import Settings
     from tests.services import Service
 
-QUEUE_OF = {"sample_sleep": "ai", "sample_stubborn": "ai"}
+QUEUE_OF = {"sample_ask": "ai", "sample_sleep": "ai", "sample_stubborn": "ai"}
 """All others go to `generic`."""
+MODULE_OF = {"sample_ask": "sample_tasks.asking"}
 
 
 @pytest.fixture
@@ -115,7 +116,9 @@ def send(settings: Settings, ledger: Ledger) -> Iterator[Callable[..., DispatchR
 
     def publish(topic: str, /, *, constants: tuple[str, ...] = (), **variables: object) -> DispatchRef:
         route = ROUTES.get(Topic(topic)) or Route(
-            task_name=f"sample.{topic}", queue=QUEUE_OF.get(topic, "generic"), module="sample_tasks.tasks"
+            task_name=f"sample.{topic}",
+            queue=QUEUE_OF.get(topic, "generic"),
+            module=MODULE_OF.get(topic, "sample_tasks.tasks"),
         )
         ref = dispatch_ref(f"{topic}-{uuid.uuid4()}", topic=topic)
         ledger.reserve([ref], route.queue, timedelta(minutes=5))

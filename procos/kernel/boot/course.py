@@ -29,11 +29,14 @@ class BootStopped(Exception):  # noqa: N818  # an event, and no error of anybody
 class Course:
     """Where the boot is; its waits end when somebody wants to stop."""
 
-    def __init__(self, announcer: Announcer, metrics: KernelMetrics) -> None:
+    def __init__(
+        self, announcer: Announcer, metrics: KernelMetrics, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.announcer = announcer
+        self.clock = clock
         self.phase = BootPhase.ENVIRONMENT
         self.is_stopping = False
-        self.last_turn = time.monotonic()
+        self.last_turn = clock()
         """When the kernel last did anything but wait."""
         self._metrics = metrics
         # A handler may put into a simple queue while the very thread it interrupts reads from it; an event locks.
@@ -51,7 +54,7 @@ class Course:
         """
         self.phase = phase
         self.pause(0)
-        began = time.monotonic()
+        began = self.clock()
         try:
             outcome = do()
         except ProcosError as error:
@@ -70,8 +73,8 @@ class Course:
         Raises:
             BootStopped: somebody wants to stop.
         """
-        deadline = time.monotonic() + limit.total_seconds()
-        while (trouble := question()) is not None and time.monotonic() < deadline:
+        deadline = self.clock() + limit.total_seconds()
+        while (trouble := question()) is not None and self.clock() < deadline:
             self.tell(f"{what}: {trouble}")
             self.pause(PAUSE_SECONDS)
         return trouble
@@ -82,12 +85,12 @@ class Course:
         Raises:
             BootStopped: somebody wants to stop.
         """
-        deadline = time.monotonic() + CALLS_LIMIT.total_seconds()
+        deadline = self.clock() + CALLS_LIMIT.total_seconds()
         while True:
             try:
                 return do()
             except (UnreachableError, EngineBusyError, EngineConflictError) as error:
-                if time.monotonic() > deadline:
+                if self.clock() > deadline:
                     raise
                 self.tell(str(error))
             meanwhile()
@@ -103,7 +106,7 @@ class Course:
         Raises:
             BootStopped: somebody wants to stop.
         """
-        self.last_turn = time.monotonic()
+        self.last_turn = self.clock()
         try:
             self._signals.get(timeout=seconds) if seconds else self._signals.get_nowait()
         except Empty:
@@ -123,7 +126,7 @@ class Course:
         return False
 
     def _over(self, began: float, outcome: str, *, has_failed: bool = False) -> None:
-        seconds = time.monotonic() - began
+        seconds = self.clock() - began
         done = PhaseDone(phase=self.phase, seconds=seconds, outcome=outcome, has_failed=has_failed)
         self._metrics.over(done)
         self.announcer.over(done)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def observed(
 
 def late(course: Course, *, longest: float) -> Mapping[str, str]:
     """Return since when the monitor hangs, if it does; a boot may take its time."""
-    silent = time.monotonic() - course.last_turn
+    silent = course.clock() - course.last_turn
     if course.phase is not BootPhase.MONITORING or course.is_stopping or silent < longest:
         return {}
     return {"monitor": f"{silent:.0f} s"}

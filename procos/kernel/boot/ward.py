@@ -183,7 +183,7 @@ class Ward:
         if self.engine.status is not Status.UNHEALTHY:
             self._silent_since = None
             return
-        now = time.monotonic()
+        now = self._course.clock()
         self._silent_since = now if self._silent_since is None else self._silent_since
         silent = now - self._silent_since
         if self.is_own and silent > self._silence_limit:
@@ -206,7 +206,7 @@ class Ward:
                 self._course.announcer.happened(f"the engine is back (pid {item.pid})")
 
     def _note_restart(self, reason: str) -> None:
-        self._restarts.append(time.monotonic())
+        self._restarts.append(self._course.clock())
         self._in_vain += 1
         window = RESTART_WINDOW.total_seconds()
         if len(self._restarts) > MOST_RESTARTS and self._restarts[-1] - self._restarts[0] < window:

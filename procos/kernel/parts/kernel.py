@@ -61,6 +61,7 @@ def kernel_part(engine: Part, around: Surroundings, *, ports: Ports) -> Part:
         # It waits for its services, then for the engine, and may meet one that is busy with models and orchestrator.
         startup_limit=2 * timedelta(seconds=settings.startup_timeout) + 3 * CALLS_LIMIT,
         log=LOG,
+        is_ours=True,
     )
 
 

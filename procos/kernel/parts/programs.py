@@ -111,6 +111,7 @@ def _program(
             directory=around.directory,
         ),
         grace=timedelta(seconds=seconds) + MARGIN,
+        is_ours=True,
         note=f"takes from {', '.join(queues)}",
         settle=timedelta() if broker.url.startswith("amqp") else UNCOUNTED,
     )

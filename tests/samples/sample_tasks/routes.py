@@ -30,9 +30,18 @@ ODD_ROUTES = {
     ),
     Topic("sample_wait"): Route(task_name="sample.sample_wait", queue="ai", module="sample_tasks.tasks"),
     Topic("sample_stubborn"): Route(task_name="sample.sample_stubborn", queue="ai", module="sample_tasks.tasks"),
+    Topic("sample_ask"): Route(task_name="sample.sample_ask", queue="ai", module="sample_tasks.asking"),
     Topic("sample_plain"): Route(task_name="sample.plain", queue="generic", module="sample_tasks.plain", retry=QUICK),
     Topic("sample_ticket"): Route(
         task_name="sample.sample_ticket", queue="generic", module="sample_tasks.tickets", source="sample-tasks"
+    ),
+    Topic("sample_scan"): Route(
+        task_name="sample.sample_scan",
+        queue="generic",
+        module="sample_tasks.files",
+        variables=("scan", "notes"),
+        retry=QUICK,
+        source="sample-tasks",
     ),
     Topic("sample_limited"): Route(
         task_name="sample.sample_limited",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.dispatcher import Dispatcher
-from bridge.model_constants import NO_CONSTANTS, PUT_OFF, ModelConstants
+from bridge.model_constants import NO_CONSTANTS, ModelConstants
+from bridge.undispatched import PUT_OFF
 from procos.domain.errors import EngineBusyError, EngineDeniedError, EngineUnreachableError
 from procos.testing import RecordingPublisher, external_task, typed
 

@@ -9,6 +9,7 @@ import pytest
 from kombu.utils import json as wire
 
 from procos.domain.errors import (
+    BlobsUnreachableError,
     BusinessError,
     DispatchError,
     PermanentError,
@@ -47,6 +48,10 @@ class TestOutcomeOf:
             (
                 VariableError("x", "too long"),
                 Failure(message="variable 'x': too long", code="VARIABLE", permanent=True),
+            ),
+            (
+                BlobsUnreachableError("s3://b", "away", cure=""),
+                Failure(message="the blob store at s3://b cannot be reached: away.", code="BLOBS_UNREACHABLE"),
             ),
             (KeyError("a"), Failure(message="KeyError: 'a'", code="KeyError")),
         ],

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procos.domain.errors import VariableError
-from procos.domain.variables import TypedValue, from_engine, is_carried, parse_date, to_engine
+from procos.domain.variables import TypedValue, as_typed, check_size, from_engine, is_carried, parse_date, to_engine
 
 EMOJI = "\N{GRINNING FACE}"
 """Two UTF-16 units in Java, one character in Python."""
@@ -169,10 +169,20 @@ class TestFromEngine:
             TypedValue(type="Json", value='[{"__value__": 1, "__type__": "unknown"}]'),
             TypedValue(type="Date", value="2026-11-23"),
             TypedValue(type="File", value=""),
+            TypedValue(type="File", value=None),
             TypedValue(type="Bytes", value="AAAA"),
             TypedValue(type="Object", value="rO0", value_info={"serializationDataFormat": "application/x-java"}),
         ],
-        ids=["broken json", "deep json", "marker of the codec", "wrong date", "file", "bytes", "java object"],
+        ids=[
+            "broken json",
+            "deep json",
+            "marker of the codec",
+            "wrong date",
+            "file",
+            "fetched file",
+            "bytes",
+            "java object",
+        ],
     )
     def test_refuses_what_it_cannot_read_and_names_the_variable(self, typed: TypedValue) -> None:
         with pytest.raises(VariableError, match="'input'"):
@@ -190,6 +200,28 @@ class TestFromEngine:
     )
     def test_says_beforehand_which_types_are_carried(self, typed: TypedValue, carried: bool) -> None:  # noqa: FBT001  # a table's column
         assert is_carried(typed) is carried
+
+
+class TestAsTyped:
+    def test_leaves_alone_what_has_a_type(self) -> None:
+        content = TypedValue(type="Bytes", value="AAAA")
+        assert as_typed("scan", content) is content
+
+    def test_gives_any_other_value_its_type(self) -> None:
+        assert as_typed("answer", 1) == to_engine("answer", 1)
+
+    def test_is_not_how_a_task_may_return_one(self) -> None:
+        with pytest.raises(VariableError, match="'scan'"):
+            to_engine("scan", TypedValue(type="Bytes", value="AAAA"))
+
+
+class TestCheckSize:
+    @pytest.mark.parametrize(("cure", "end"), [("", "are carried$"), ("do this", "are carried; do this$")])
+    def test_names_the_largest_and_the_cure(self, cure: str, end: str) -> None:
+        variables = {"small": to_engine("small", "x"), "large": to_engine("large", "x" * 100)}
+        check_size(variables, largest=101, cure=cure)
+        with pytest.raises(VariableError, match=rf"'large': 100 bytes, 101 with the others; at most 100 {end}"):
+            check_size(variables, largest=100, cure=cure)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))

@@ -88,6 +88,7 @@ class TestKeeper:
 
         failure = stage.reports()[-1].failure
         assert failure.reason == "ended with code 3"
+        assert failure.exit_code == 1, "what another's code means is not known"
         assert failure.log_tail == "words of the part"
 
     def test_gives_up_on_a_part_that_is_not_healthy_in_time_and_ends_it(self, fakes: Any, scene: Any) -> None:
@@ -118,6 +119,15 @@ class TestKeeper:
         stage.keeper.keep()
 
         assert [command.arguments[-1] for command in spawner.commands] == ["build", "/jars/engine.jar"]
+
+    @pytest.mark.parametrize(("code", "told"), [(2, 2), (3, 3), (1, 1), (139, 1)])
+    def test_hands_on_what_a_program_of_ours_ended_with(self, fakes: Any, scene: Any, code: int, told: int) -> None:
+        part = fakes.part(is_ours=True, probe=fakes.probe("connection refused"))
+        stage = scene(part, fakes.spawner(fakes.Process(code=code)))
+
+        stage.keeper.keep()
+
+        assert stage.reports()[-1].failure.exit_code == told
 
     def test_fails_a_part_whose_build_fails(self, fakes: Any, scene: Any) -> None:
         stage = scene(fakes.part(build=fakes.command("build")), fakes.spawner(fakes.Process(code=2)))

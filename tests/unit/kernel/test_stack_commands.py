@@ -120,6 +120,13 @@ class TestUp:
         assert "the end of redis.log:\ncannot open its data" in result.output
         assert isinstance(result.exception, PartFailedError)
 
+    def test_ends_as_the_part_ended(self) -> None:
+        failure = Failure(part="engine", reason="ended with code 2", exit_code=2)
+
+        with pytest.raises(PartFailedError) as caught:
+            stack._fail(failure)
+        assert caught.value.exit_code == 2
+
     def test_tells_a_part_elsewhere_from_one_of_its_own(self) -> None:
         failure = Failure(part="redis", reason="connection refused", address="redis://far/0", is_unreachable=True)
 

@@ -77,6 +77,21 @@ class TestMakePlan:
         for name in ("PROCOS_ENGINE_URL", "PROCOS_BROKER_URL", "PROCOS_REDIS_URL", "PROCOS_OPENAI_BASE_URL"):
             assert environment[name] == plan.environment[name]
 
+    def test_gives_bridge_and_workers_a_store_of_their_own(self, settings: Any, folder: StackFolder) -> None:
+        plan = make_plan(settings(), folder=folder, ports=Ports())
+
+        store = f"file://{folder.root}/data/blobs"
+        assert plan.environment["PROCOS_BLOBS_URL"] == store
+        for part in plan.parts:
+            if part.name in {"bridge", "worker-ai", "worker-generic"}:
+                assert part.launch is not None
+                assert part.launch("").environment["PROCOS_BLOBS_URL"] == store
+
+    def test_leaves_them_the_store_that_is_set(self, settings: Any, folder: StackFolder) -> None:
+        plan = make_plan(settings(PROCOS_BLOBS_URL="s3://bucket"), folder=folder, ports=Ports())
+
+        assert "PROCOS_BLOBS_URL" not in plan.environment
+
     def test_runs_the_kernel_as_the_engines_part(self, settings: Any, folder: StackFolder) -> None:
         plan = make_plan(settings(), folder=folder, ports=Ports())
 
@@ -115,7 +130,7 @@ class TestMakePlan:
             "redis": "redis://far/0", "model": "http://far:11434",
         }  # fmt: skip
         assert all(part.launch is None for part in plan.parts if part.is_external)
-        assert set(plan.environment) == {"PROCOS_FLOWER_PORT"}
+        assert set(plan.environment) == {"PROCOS_BLOBS_URL", "PROCOS_FLOWER_PORT"}
 
     def test_makes_redis_the_broker_too_where_there_is_no_rabbitmq_and_says_what_is_weaker(
         self, settings: Any, folder: StackFolder, machine: Any

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
+NO_REDIS = "redis://127.0.0.1:9/0"
+"""Nobody listens there: what costs nothing is asked all the same."""
+
+
 @dataclass
 class ProviderServer:
     """A provider on loopback: what it shall answer, and all it was asked."""
@@ -125,6 +129,7 @@ def openai_settings(provider_server: ProviderServer) -> Settings:
             "PROCOS_OPENAI_BASE_URL": f"{provider_server.url}/v1",
             "PROCOS_OPENAI_MODEL": "model",
             "PROCOS_OPENAI_TIMEOUT": "5",
+            "PROCOS_REDIS_URL": NO_REDIS,
         },
         dotenv=None,
     )

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from procos.domain.errors import BusinessError, PermanentError, TransientError
 from procos.settings import load_settings
-from tasks.ai import chat as chat_module
 from tasks.ai.ai_query import AiQueryInput, AiQueryOutput, ai_query
-from tasks.ai.providers import provider_named
+from tasks.ai.providers import openai_compatible as chat_module
+from tasks.ai.providers.registry import profile_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,14 +37,22 @@ def ask(openai_settings: Settings, context_with: Callable[..., TaskContext]) -> 
 class TestAiQuery:
     def test_hands_on_the_answer_and_how_it_came_about(self, ask: Callable[..., AiQueryOutput]) -> None:
         output = ask().model_dump()
-        assert 0 <= output.pop("response_time_ms") < 5000
+        (attempt,) = output.pop("attempts")
+        assert 0 <= attempt.pop("response_time_ms") <= output.pop("response_time_ms") < 5000
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        assert attempt == {
+            "provider": "openai", "model": "model-0613", "outcome": "answered", "usage": usage, "cost": 0.0,
+        }  # fmt: skip
         assert output == {
             "ai_response": "42",
             "model_used": "model-0613",
             "provider": "openai",
             "selected_provider": "openai",
-            "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+            "usage": usage,
+            "cost": 0.0,
             "finish_reason": "stop",
+            "untrusted": True,
+            "cleaned": False,
         }
 
     def test_sends_the_question_with_its_limits(
@@ -75,20 +83,14 @@ class TestAiQuery:
         assert headers["authorization"] == f"Bearer {provider_server.key}"
         assert headers["idempotency-key"] == "task-1"
 
-    def test_limits_openais_own_models_by_the_name_they_know(self) -> None:
-        settings = load_settings({"PROCOS_OPENAI_API_KEY": "key"}, dotenv=None)
-        question = chat_module.Question(text="x", model="m", max_tokens=5, temperature=0, idempotency_key="i")
-        request = chat_module._request(provider_named("openai", settings), question)
-        assert request["max_completion_tokens"] == 5
-        assert "max_tokens" not in request
-
     def test_resolves_auto_by_the_rule(
         self, provider_server: ProviderServer, context_with: Callable[..., TaskContext]
     ) -> None:
         settings = load_settings({"PROCOS_OLLAMA_URL": provider_server.url}, dotenv=None)
+        provider_server.reply({"model": "llama", "message": {"content": "42"}, "done": True, "done_reason": "stop"})
         output = ai_query(AiQueryInput(user_query=QUESTION), context_with(settings))
         assert (output.provider, output.selected_provider) == ("ollama", "ollama")
-        assert provider_server.paths == ["/api/tags", "/v1/chat/completions"]
+        assert provider_server.paths == ["/api/tags", "/api/chat"]
 
     def test_goes_through_no_proxy(
         self,
@@ -101,9 +103,9 @@ class TestAiQuery:
         assert ask().ai_response == "42"
 
     def test_shares_one_client_among_threads(self, openai_settings: Settings) -> None:
-        provider = provider_named("openai", openai_settings)
+        profile = profile_named("openai", openai_settings)
         clients: list[object] = []
-        threads = [threading.Thread(target=lambda: clients.append(chat_module.client_of(provider))) for _ in range(8)]
+        threads = [threading.Thread(target=lambda: clients.append(chat_module.client_of(profile))) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -281,7 +283,7 @@ class TestAnswer:
             yield b""
 
         provider_server.pieces = nothing
-        with pytest.raises(TransientError, match="broke off: ReadTimeout"):
+        with pytest.raises(TransientError, match="did not finish its answer in time"):
             ask(seconds=0.2)
         over.set()
 
@@ -289,5 +291,5 @@ class TestAnswer:
         self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer
     ) -> None:
         provider_server.reply(b'{"choices"', headers={"content-length": "500"})
-        with pytest.raises(TransientError, match="broke off: RemoteProtocolError"):
+        with pytest.raises(TransientError, match="broke off its answer: RemoteProtocolError"):
             ask()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos.domain.errors import BusinessError, PermanentError, StepCancelled, TransientError
-from tasks.ai import chat as chat_module
 from tasks.ai.ai_query import AiQueryInput, AiQueryOutput, ai_query
+from tasks.ai.providers import openai_compatible as chat_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import pytest
 from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError, TransientError
 from procos.settings import load_settings
 from tasks.ai.ai_query import AiQueryInput, ai_query
-from tasks.ai.chat_faults import DEFAULT_PATIENCE, MOST_PATIENCE, retry_after
+from tasks.ai.providers.faults import DEFAULT_PATIENCE, MOST_PATIENCE, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,9 +100,9 @@ class TestTaskError:
 
     @pytest.mark.parametrize("status", [302, 400, 422, 451])
     def test_is_permanent_for_anything_else(self, fail: Callable[..., Any], status: int) -> None:
-        error = fail(status, {"message": "temperature\nis   wrong"})
+        error = fail(status, {"message": "top_p\nis   wrong"})
         assert isinstance(error, PermanentError)
-        assert f"answered {status} (temperature is wrong)" in str(error)
+        assert f"answered {status} (top_p is wrong)" in str(error)
 
     def test_strikes_out_the_key_and_cuts_long_words(
         self, fail: Callable[..., Any], provider_server: ProviderServer

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from procos.domain.errors import BusinessError, PermanentError
-from tasks.generic.input_validation import LONGEST_MESSAGE, InputValidationInput, input_validation, message_of
-from tasks.generic.json_schema import MOST_PROBLEMS, Problem, problems
+from tasks.generic.input_validation import InputValidationInput, input_validation
+from tasks.generic.json_schema import LONGEST_MESSAGE, MOST_PROBLEMS, Problem, check_schema, message_of, problems
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "processes/ai_query_process/input.schema.json").read_text())
 NAMES = [*SCHEMA["properties"], "other"]
@@ -69,7 +69,7 @@ class TestInputValidation:
             ({"user_query": "x", "max_tokens": 2**40}, "max_tokens: is more than 1000000"),
             ({"user_query": "x", "max_tokens": "5"}, "max_tokens: expected integer, got string"),
             ({"user_query": "x", "max_tokens": 1.5}, "max_tokens: expected integer, got number"),
-            ({"user_query": "x", "ai_provider": "gpt"}, 'ai_provider: expected one of "auto", "openai", "ollama"'),
+            ({"user_query": "x", "ai_provider": "G P T"}, "ai_provider: expected auto, or the name of a provider"),
         ],
     )
     def test_names_variable_and_rule(self, variables: dict[str, Any], message: str) -> None:
@@ -130,6 +130,17 @@ class TestProblems:
         with pytest.raises(PermanentError, match="the JSON Schema of this step is wrong") as raised:
             problems(schema, {})
         assert raised.value.code == "SCHEMA_INVALID"
+
+    def test_says_where_a_schema_is_wrong(self) -> None:
+        with pytest.raises(PermanentError, match=r"is wrong at #/properties/order/properties/due/type: "):
+            check_schema({"properties": {"order": {"properties": {"due": {"type": "strin"}}}}})
+
+    def test_judges_any_json_value(self) -> None:
+        assert problems({"type": "array", "minItems": 1, "uniqueItems": True}, ["a"]) == []
+        assert [str(each) for each in problems({"type": "array", "minItems": 3, "uniqueItems": True}, [1, 1])] == [
+            "(all): has fewer than 3 items",
+            "(all): has an item twice",
+        ]
 
     def test_does_not_fetch_a_reference(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:

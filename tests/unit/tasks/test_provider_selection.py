@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,16 +11,23 @@ from pydantic import ValidationError
 from procos.domain.errors import PermanentError
 from procos.settings import load_settings
 from tasks.ai.provider_selection import ProviderSelectionInput, provider_selection
-from tasks.ai.providers import provider_named
+from tasks.ai.providers import health
+from tasks.ai.providers.registry import profile_named, profiles, provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tasks.context import TaskContext
     from tests.unit.tasks.conftest import ProviderServer
 
 CLOSED = "http://127.0.0.1:9"
 QUESTION = ProviderSelectionInput(user_query="why?")
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    health.forget()
 
 
 class TestProviderSelection:
@@ -29,7 +37,29 @@ class TestProviderSelection:
         settings = load_settings({"PROCOS_OLLAMA_URL": provider_server.url + "/"}, dotenv=None)
         chosen = provider_selection(QUESTION, context_with(settings))
         assert (chosen.selected_provider, chosen.selection_reason) == ("ollama", "Ollama answers")
+        assert (chosen.ranked_providers, chosen.scores) == (["ollama"], {"openai": 0.0, "ollama": 1.0})
         assert provider_server.paths == ["/api/tags"]
+
+    def test_follows_a_policy_table(self, context_with: Callable[..., TaskContext], tmp_path: Path) -> None:
+        row = {"up_to": {"tokens": 100}, "providers": ["openai"]}
+        table = {"classes": {"small": row, "medium": row, "large": {"providers": ["ollama"]}}}
+        file = tmp_path / "policy.json"
+        file.write_text(json.dumps(table))
+        settings = load_settings(
+            {"PROCOS_OLLAMA_URL": CLOSED, "PROCOS_OPENAI_API_KEY": "key", "PROCOS_AI_POLICY": str(file)}, dotenv=None
+        )
+        chosen = provider_selection(QUESTION, context_with(settings))
+        assert chosen.selected_provider == "openai"
+        assert chosen.selection_reason == "the question is small, and openai is the first for it that can answer"
+        large = ProviderSelectionInput(user_query="why? " * 200)
+        with pytest.raises(PermanentError, match="no provider for it can answer; ollama does not answer") as raised:
+            provider_selection(large, context_with(settings))
+        assert raised.value.code == "NO_PROVIDER"
+
+    @pytest.mark.parametrize("needs", [["json", "tools"], "json, tools", "json,tools,"])
+    def test_takes_needs_as_a_list_or_as_it_is_typed(self, needs: object) -> None:
+        question = ProviderSelectionInput.model_validate({"user_query": "why?", "needs": needs})
+        assert question.needs == ["json", "tools"]
 
     @pytest.mark.parametrize("status", [302, 404, 500])
     def test_passes_over_an_ollama_that_is_not_well(
@@ -70,7 +100,10 @@ class TestProviderSelection:
         assert raised.value.code == "NO_PROVIDER"
         assert all(name in str(raised.value) for name in named)
 
-    @pytest.mark.parametrize("variables", [{}, {"user_query": 7}, {"user_query": "x", "complexity_score": 2}])
+    @pytest.mark.parametrize(
+        "variables",
+        [{}, {"user_query": 7}, {"user_query": "x", "complexity_score": 2}, {"user_query": "x", "needs": "wings"}],
+    )
     def test_refuses_input_it_cannot_judge(self, variables: dict[str, object]) -> None:
         with pytest.raises(ValidationError):
             ProviderSelectionInput.model_validate(variables)
@@ -86,14 +119,32 @@ class TestProviderNamed:
         with pytest.raises(PermanentError, match="set PROCOS_OLLAMA_URL; configured: openai"):
             provider_named("ollama", settings)
 
-    def test_serves_ollama_under_its_openai_dialect(self) -> None:
-        settings = load_settings({"PROCOS_OLLAMA_URL": "http://ollama:11434/"}, dotenv=None)
-        assert provider_named("ollama", settings).base_url == "http://ollama:11434/v1"
+    def test_knows_those_that_users_name(self) -> None:
+        settings = load_settings(
+            {"PROCOS_PROVIDERS__MISTRAL__URL": "https://api.example.org/v1/", "PROCOS_PROVIDERS__MISTRAL__MODEL": "m"},
+            dotenv=None,
+        )
+        assert list(profiles(settings)) == ["mistral"]
+        assert profile_named("mistral", settings).address_setting == "PROCOS_PROVIDERS__MISTRAL__URL"
+        with pytest.raises(PermanentError, match=r"known: openai, ollama, mistral; .*did you mean mistral\?"):
+            provider_named("mistrl", settings)
+
+    def test_names_the_kinds_it_knows(self) -> None:
+        settings = load_settings(
+            {
+                "PROCOS_PROVIDERS__X__URL": "https://x",
+                "PROCOS_PROVIDERS__X__MODEL": "m",
+                "PROCOS_PROVIDERS__X__KIND": "telepathy",
+            },
+            dotenv=None,
+        )
+        with pytest.raises(PermanentError, match="of kind 'telepathy'; known: ollama, openai"):
+            provider_named("x", settings)
 
     def test_shows_neither_key_nor_password(self) -> None:
         settings = load_settings(
             {"PROCOS_OPENAI_API_KEY": "sk-1", "PROCOS_OPENAI_BASE_URL": "https://me:pw@proxy:8443/v1"}, dotenv=None
         )
-        provider = provider_named("openai", settings)
-        assert "sk-1" not in repr(provider)
-        assert provider.address == "https://proxy:8443/v1"
+        profile = profile_named("openai", settings)
+        assert "sk-1" not in repr(profile)
+        assert profile.address == "https://proxy:8443/v1"

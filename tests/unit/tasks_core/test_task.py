@@ -169,6 +169,14 @@ class TestResult:
         failure = failed(run, raising(BusinessError("REFUSED", "no", variables={"bad": value})))
         assert (failure.code, failure.permanent) == ("VARIABLE", True)
 
+    def test_that_is_too_large_for_a_message_is_an_incident_that_names_it_and_the_cure(
+        self, run: Callable[..., Any]
+    ) -> None:
+        failure = failed(run, lambda _: {"large": "x" * 9_000_000})
+        assert (failure.code, failure.permanent) == ("VARIABLE", True)
+        assert "'large'" in failure.message
+        assert "PROCOS_BLOBS_URL" in failure.message
+
     def test_of_another_kind_is_refused(self, run: Callable[..., Any]) -> None:
         assert failed(run, lambda _: "text").code == "RESULT"
 

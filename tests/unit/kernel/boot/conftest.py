@@ -75,9 +75,24 @@ def metrics() -> KernelMetrics:
     return KernelMetrics()
 
 
+@dataclass
+class Seconds:
+    """A monotonic clock that stands still until it is moved on."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def course(ears: Any, metrics: KernelMetrics) -> Course:
-    return Course(ears, metrics)
+def clock() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def course(ears: Any, metrics: KernelMetrics, clock: Seconds) -> Course:
+    return Course(ears, metrics, clock=clock)
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ class TestTurn:
         assert ward.engine.restarts == 1
 
     def test_ends_an_engine_that_has_been_silent_for_too_long(
-        self, ward_of: Any, fakes: Any, ears: Any, monkeypatch: pytest.MonkeyPatch
+        self, ward_of: Any, fakes: Any, ears: Any, clock: Any
     ) -> None:
         silent, probe = fakes.Process(obeys=False), fakes.probe(None)
         ward = ward_of(silent, fakes.Process(pid=4712), probe=probe)
@@ -155,16 +155,18 @@ class TestTurn:
         probe.answers.extend(["no answer within 2 s"])
         probe.answers.popleft()
 
-        ward.turn()
-        assert silent.signals == []  # a moment of silence is none
+        for _ in range(2):
+            ward.turn()
+            clock.now += 30.0
+        assert silent.signals == []  # three intervals of 10 s are not over yet
 
-        monkeypatch.setattr(ward, "_silence_limit", -1.0)
+        clock.now += 0.5
         ward.turn()
         probe.answers[0] = None
         until(lambda: ward.turn() or (ward.engine.pid == 4712 and ward.engine.is_healthy))
 
         assert silent.signals == ["TERM", "KILL"]
-        assert "did not answer for 0 s (no answer within 2 s)" in ears.events[0]
+        assert "did not answer for 60 s (no answer within 2 s)" in ears.events[0]
 
     def test_gives_up_on_an_engine_that_does_not_stay_up(
         self, ward_of: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +180,15 @@ class TestTurn:
 
         with pytest.raises(PartFailedError, match="was started 0 times within 10 minutes; the last time it ended with"):
             until(lambda: ward.turn() or False)
+
+    def test_forgets_restarts_of_long_ago(self, ward_of: Any, fakes: Any, clock: Any) -> None:
+        ward = ward_of(fakes.Process())
+        for _ in range(ward_module.MOST_RESTARTS + 5):
+            ward._note_restart("ended with code 1")
+            ward._in_vain = 0
+            clock.now += 61.0
+        ward._note_restart("ended with code 1")
+        assert ward.engine.restarts == 0, "none was told, and none was one too many"
 
     def test_gives_up_on_an_engine_that_never_answers_again(
         self, ward_of: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch

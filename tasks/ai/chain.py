@@ -1,0 +1,135 @@
+"""Asks one provider after another until one answers: the fallback chain.
+
+Another provider is asked only where that may help: the one before is away, in trouble, limited, or too small for the
+question. A refusal, a filter, a wrong key, a spent budget end the chain, since they would be the same question asked
+until somebody says what one wants to hear. All attempts share one deadline, which the caller's guard watches.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError, TransientError
+from procos.logs import get_logger
+from tasks.ai.reply import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
+
+    from tasks.ai.conversation import Answer, Question
+    from tasks.ai.provider import Profile
+
+TOO_LONG = "CONTEXT_TOO_LONG"
+ANSWERED, KEPT = "answered", "kept"
+RATE_LIMITED = "RATE_LIMITED"
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """What one call gave; a kept answer was paid for by an earlier run of the step."""
+
+    answer: Answer
+    cost: Decimal | None = None
+    was_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A provider that may be asked, and what it would be asked."""
+
+    profile: Profile
+    question: Question
+
+
+class Chain:
+    """The attempts of one step; used by one thread."""
+
+    def __init__(
+        self,
+        call: Callable[[Profile, Question], Called],
+        *,
+        may_go_on: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.attempts: list[Attempt] = []
+        self._call, self._may_go_on, self._clock = call, may_go_on, clock
+
+    def ask(self, candidates: Sequence[Candidate]) -> tuple[Candidate, Called]:
+        """Return who answered, and what.
+
+        Raises:
+            TaskError: nobody did; of several troubles, the one that is over soonest.
+        """
+        troubles: list[TaskError] = []
+        left = list(candidates)
+        while left:
+            candidate = left.pop(0)
+            try:
+                return candidate, self._attempt(candidate)
+            except (TransientError, RateLimited, BusinessError) as error:
+                troubles.append(error)
+                left = self._may_help(error, candidate, left)
+        raise _soonest(troubles)
+
+    def _attempt(self, candidate: Candidate) -> Called:
+        began = self._clock()
+        try:
+            called = self._call(candidate.profile, candidate.question)
+        except TaskError as error:
+            self._note(candidate, code_of(error), began)
+            raise
+        self._note(candidate, KEPT if called.was_kept else ANSWERED, began, called)
+        return called
+
+    def _may_help(self, error: TaskError, candidate: Candidate, left: list[Candidate]) -> list[Candidate]:
+        if not self._may_go_on():
+            return []
+        if isinstance(error, TransientError | RateLimited):
+            return left
+        if code_of(error) == TOO_LONG:
+            return [other for other in left if _is_larger(other.profile, candidate.profile)]
+        return []
+
+    def _note(self, candidate: Candidate, outcome: str, began: float, called: Called | None = None) -> None:
+        usage: Mapping[str, int] = called.answer.usage if called else {}
+        attempt = Attempt(
+            provider=candidate.profile.name,
+            model=called.answer.model if called else candidate.question.model,
+            outcome=outcome,
+            milliseconds=round((self._clock() - began) * 1000),
+            usage=usage,
+            cost=called.cost if called else None,
+        )
+        self.attempts.append(attempt)
+        log.info("ai.attempt", provider=attempt.provider, model=attempt.model, outcome=outcome, **usage)
+
+
+def code_of(error: TaskError) -> str:
+    """Return the machine's word for an error."""
+    match error:
+        case RateLimited():
+            return RATE_LIMITED
+        case BusinessError() | TransientError() | PermanentError():
+            return error.code
+    return type(error).__name__
+
+
+def _is_larger(other: Profile, than: Profile) -> bool:
+    ours, theirs = than.capabilities.context_window, other.capabilities.context_window
+    return ours is None or theirs is None or theirs > ours
+
+
+def _soonest(troubles: Sequence[TaskError]) -> TaskError:
+    """Of all troubles, the postponement that ends first, since it uses up no retry; else the first one.
+
+    That a question was too long for one of them is said only where it was so for all that could answer.
+    """
+    limited = [error for error in troubles if isinstance(error, RateLimited)]
+    if limited:
+        return min(limited, key=lambda error: error.retry_in)
+    return next((error for error in troubles if isinstance(error, TransientError)), troubles[0])

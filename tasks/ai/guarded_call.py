@@ -1,0 +1,115 @@
+"""Calls a provider for one step, with everything that stands around a call: each part once, in one order.
+
+    kept answer → breaker → budget → limits → the call → breaker, limits, budget again → answer kept
+
+`tasks.ai.asking` hands it to the chain of providers. Adapters know nothing of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from procos.domain.errors import RateLimited, TaskError
+from tasks.ai.breaker import breakers
+from tasks.ai.budgets import budgets, was_unpaid
+from tasks.ai.chain import Called
+from tasks.ai.kept_answers import kept_answers, request_hash
+from tasks.ai.limits import limits
+from tasks.ai.prices import Cost, price_of
+from tasks.ai.progress import Progress
+from tasks.ai.providers.registry import provider_of
+from tasks.ai.tokens import estimate_question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.ai.conversation import Answer, Question
+    from tasks.ai.provider import Profile, Provider
+    from tasks.context import TaskContext
+
+NOTHING = Cost(amount_usd=Decimal(0), source="not asked")
+
+
+@dataclass(slots=True)
+class _Slot:
+    used_tokens: int | None = None
+
+
+class GuardedCall:
+    """The calls of one step; used by one thread."""
+
+    def __init__(self, context: TaskContext) -> None:
+        url = context.settings.redis.url
+        self._context, self._url = context, url
+        self._step = context.external_task_id
+        self._kept = kept_answers(url, kept_seconds=context.settings.ai.answers_kept)
+        self._breakers, self._limits = breakers(url), limits(url)
+        self._budgets = budgets(url, context.settings.ai)
+
+    def __call__(self, profile: Profile, question: Question) -> Called:
+        """Return the answer to a question, the kept one where this step was given it before.
+
+        Raises:
+            TaskError: the provider may not be asked now, or what came of asking it.
+            StepCancelled: nobody waits for the answer any more.
+        """
+        provider, request = provider_of(profile), request_hash(profile, question)
+        kept = self._kept.find(self._step, request)
+        if kept is not None:
+            return Called(answer=kept, cost=Decimal(0), was_kept=True)
+        self._breakers.refuse_if_open(provider)
+        called = self._paid(provider, question)
+        self._kept.keep(self._step, request, called.answer)
+        return called
+
+    def _paid(self, provider: Provider, question: Question) -> Called:
+        """Count what the call may cost, make it, and correct the count to what it did cost."""
+        profile, tokens = provider.profile, estimate_question(question, provider.estimate_tokens)
+        worst = {"prompt_tokens": tokens, "completion_tokens": question.max_tokens}
+        estimate = price_of(profile, question.model, worst)
+        instance = self._context.process_instance_id
+        reservation = self._budgets.reserve(profile, question.model, estimate, instance=instance)
+        cost: Cost | None = NOTHING
+        try:
+            with self._admitted(profile, tokens + question.max_tokens) as slot:
+                cost = None
+                answer = self._asked(provider, question)
+                slot.used_tokens = answer.usage.get("total_tokens")
+                cost = price_of(profile, answer.model, answer.usage)
+        except TaskError as error:
+            if was_unpaid(error):
+                cost = NOTHING
+            raise
+        finally:
+            self._budgets.settle(reservation, cost)
+        return Called(answer=answer, cost=cost.amount_usd)
+
+    @contextmanager
+    def _admitted(self, profile: Profile, tokens: int) -> Iterator[_Slot]:
+        """Wait for room at the provider, and give it back; `used_tokens` that are not told count as planned."""
+        admission = self._limits.admit(
+            profile, step=self._step, tokens=tokens, is_cancelled=self._context.is_cancelled
+        )  # fmt: skip
+        slot = _Slot()
+        try:
+            yield slot
+        except RateLimited as error:
+            self._limits.note_refusal(profile, error.retry_in)
+            raise
+        finally:
+            self._limits.leave(admission, used_tokens=slot.used_tokens)
+
+    def _asked(self, provider: Provider, question: Question) -> Answer:
+        ended: BaseException | None = None
+        try:
+            with Progress(self._url, self._step, provider=provider.profile.name, model=question.model) as progress:
+                watch = progress.watch(self._context.is_cancelled)
+                return provider.complete(question, within=self._context.remaining(), watch=watch)
+        except Exception as error:
+            ended = error
+            raise
+        finally:
+            self._breakers.note(provider, ended)

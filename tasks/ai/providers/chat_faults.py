@@ -1,0 +1,97 @@
+"""Turns what openai's client raises into our errors: what servers say beside the status counts before the status.
+
+| the server says                                        | becomes                               |
+| ------------------------------------------------------ | ------------------------------------- |
+| that the question is too long                          | BusinessError CONTEXT_TOO_LONG        |
+| that its filter refuses the question                   | BusinessError CONTENT_FILTERED        |
+| that the quota is used up                              | PermanentError QUOTA_EXCEEDED         |
+| that it takes no JSON Schema, or no tools              | PermanentError, naming the setting    |
+
+All else is for `tasks.ai.providers.faults`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httpx2
+import openai
+
+from procos.domain.errors import BusinessError, PermanentError, TaskError, TransientError
+from tasks.ai.providers.faults import TIMED_OUT, of_status, too_long, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from tasks.ai.provider import Profile
+
+TOO_LONG = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
+UNFIT = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+HTTP_ERRORS = range(400, 600)
+STREAM, STREAM_OPTIONS, TEMPERATURE = "stream", "stream_options", "temperature"
+DISPENSABLE = (STREAM_OPTIONS, STREAM, TEMPERATURE)
+"""What some models refuse and an answer can do without, in the order in which it is given up."""
+NEEDED = {"response_format": "JSON_SCHEMA", "tools": "TOOLS"}
+"""What a server may refuse that a step cannot do without, and the setting that says so beforehand."""
+
+
+def task_error(error: openai.APIError, profile: Profile, *, model: str) -> TaskError:
+    """Return the error a failed request amounts to."""
+    if isinstance(error, openai.APITimeoutError):
+        return TransientError(f"{profile.place} did not answer in time", code=TIMED_OUT)
+    if not isinstance(error, openai.APIStatusError):
+        return unreachable(profile, error.__cause__ or error)
+    return _of_what_it_says(error, profile) or of_status(
+        error.status_code, error.response.headers, profile, model=model, said=_message(error)
+    )
+
+
+def streamed_error(said: Mapping[str, object], response: httpx2.Response, profile: Profile, *, model: str) -> TaskError:
+    """Return the error that a server's report within a stream amounts to; its code may be the status it had no more."""
+    code = said.get("code")
+    status = code if isinstance(code, int) and code in HTTP_ERRORS else HTTPStatus.INTERNAL_SERVER_ERROR
+    late = httpx2.Response(status, request=response.request)
+    return task_error(openai.APIStatusError("", response=late, body=dict(said)), profile, model=model)
+
+
+def declined(error: openai.APIError, sent: Collection[str]) -> str | None:
+    """Return which dispensable part of a request a server refuses it for, of those that were sent."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in UNFIT:
+        return None
+    words = _words(error)
+    return next((part for part in DISPENSABLE if part in sent and part.removesuffix("_options") in words), None)
+
+
+def _of_what_it_says(error: openai.APIStatusError, profile: Profile) -> TaskError | None:
+    codes = _codes(error)
+    if codes & TOO_LONG:
+        return too_long(profile)
+    if codes & FILTERED:
+        return BusinessError("CONTENT_FILTERED", f"the content filter of {profile.place} refused the question")
+    if codes & OUT_OF_QUOTA:
+        return PermanentError(f"the quota at {profile.place} is used up: see its billing page", code="QUOTA_EXCEEDED")
+    if error.status_code in UNFIT and (part := next((part for part in NEEDED if part in _words(error)), None)):
+        setting = profile.model_setting.removesuffix("MODEL") + NEEDED[part]
+        return PermanentError(f"{profile.place} takes no {part}: set {setting}=false", code="REQUEST_REFUSED")
+    return None
+
+
+def _codes(error: openai.APIStatusError) -> set[str]:
+    """Every place where servers put the machine's word for what is wrong."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("innererror")
+    found = [error.code, error.type, inner.get("code") if isinstance(inner, dict) else None]
+    return {code for code in found if isinstance(code, str)}
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body = error.body if isinstance(error.body, dict) else {}
+    return f"{body.get('param')} {body.get('message')} {body.get('detail')}".lower()
+
+
+def _message(error: openai.APIStatusError) -> str:
+    message = error.body.get("message") if isinstance(error.body, dict) else None
+    return message if isinstance(message, str) else ""

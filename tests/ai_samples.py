@@ -1,0 +1,78 @@
+"""Providers, questions and answers for tests: complete where it does not matter, named where it does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from procos import ai_keys as keys
+from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role
+from tasks.ai.provider import Capabilities, Profile, Watch
+
+if TYPE_CHECKING:
+    import redis
+
+REDIS_AWAY = "redis://127.0.0.1:1/0"
+"""Where nothing listens."""
+
+
+def profile(name: str = "mistral", **changes: Any) -> Profile:
+    """Return a provider that may cost something."""
+    fields: dict[str, Any] = {
+        "kind": "openai",
+        "base_url": "https://api.mistral.ai/v1",
+        "api_key": "sk-test",
+        "model": "mistral-small-latest",
+        "timeout": timedelta(seconds=60),
+        "first_token_timeout": timedelta(seconds=60),
+        "token_timeout": timedelta(seconds=20),
+        "health_timeout": timedelta(seconds=5),
+        "capabilities": Capabilities(),
+        "address_setting": "PROCOS_PROVIDERS__MISTRAL__URL",
+        "key_setting": "PROCOS_PROVIDERS__MISTRAL__API_KEY",
+        "model_setting": "PROCOS_PROVIDERS__MISTRAL__MODEL",
+    }
+    return Profile(name=name, **(fields | changes))
+
+
+def free_profile(name: str = "ollama", **changes: Any) -> Profile:
+    """Return a provider that costs nothing."""
+    return profile(name, **({"kind": "ollama", "base_url": "http://ollama.example:11434"} | changes))
+
+
+def question(text: str = "What is a process engine?", **changes: Any) -> Question:
+    """Return a question."""
+    fields: dict[str, Any] = {"model": "model", "max_tokens": 100, "temperature": 0.0}
+    return Question(messages=(Message(role=Role.USER, content=text),), **(fields | changes))
+
+
+def answer(text: str = "42", **changes: Any) -> Answer:
+    """Return an answer."""
+    return Answer(text=text, model="model-1", **({"finish_reason": FinishReason.STOP} | changes))
+
+
+class HealthyOrNot:
+    """A provider of which nothing but the health matters; counts how often it was asked for it."""
+
+    def __init__(self, problem: str = "", **changes: Any) -> None:
+        self.profile, self.problem, self.checks = profile(**changes), problem, 0
+
+    def complete(self, question: Question, *, within: timedelta, watch: Watch) -> Answer:
+        raise NotImplementedError
+
+    def health(self) -> str:
+        self.checks += 1
+        return self.problem
+
+    def estimate_tokens(self, text: str) -> int:
+        return len(text)
+
+
+def shift(store: redis.Redis, provider: str, *, milliseconds: float) -> None:
+    """Let a provider's schedule, promises and places lie further in the past, as if that time had gone by."""
+    for name in ("requests", "tokens", "places"):
+        if store.hexists(keys.schedule(provider), name):
+            store.hincrbyfloat(keys.schedule(provider), name, -milliseconds)
+    for key in (keys.reserved(provider), keys.kept_places(provider), keys.places(provider)):
+        for member in store.zrange(key, 0, -1):
+            store.zincrby(key, -milliseconds, str(member, "utf-8") if isinstance(member, bytes) else str(member))

@@ -1,0 +1,183 @@
+"""What is in a variable: which of those with its name a step sees, and how its content comes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from procos.domain.errors import EngineMisconfiguredError, EngineRejectedError, EngineUnreachableError
+from procos.engine.http import HttpEngine
+from procos.engine.transport import PIECE, Transport
+from procos.settings import EngineSettings
+from procos.testing import external_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from procos.domain.external_task import ExternalTask
+    from tests.unit.engine.conftest import Site
+
+TREE = {
+    "id": "instance",
+    "childActivityInstances": [
+        {"id": "outer", "childActivityInstances": [{"id": "inner", "childActivityInstances": [{"id": "step-1"}]}]},
+        {"id": "beside", "childActivityInstances": [{"id": "step-2"}]},
+    ],
+}
+
+
+@pytest.fixture
+def engine(site: Site) -> HttpEngine:
+    return HttpEngine(Transport(EngineSettings(url=site.address)))
+
+
+@pytest.fixture
+def task() -> ExternalTask:
+    return replace(external_task(), execution_id="execution-1", activity_instance_id="step-1")
+
+
+@pytest.fixture
+def variables(site: Site) -> Callable[..., None]:
+    """Say which variables there are, each by its id, execution and activity instance; their content is their id."""
+
+    def are(*rows: tuple[str, str, str]) -> None:
+        listed = [{"id": id_, "executionId": at, "activityInstanceId": around} for id_, at, around in rows]
+
+        def answer(path: str, _headers: Mapping[str, str], _body: bytes) -> tuple[int, bytes]:
+            if path.endswith("/data"):
+                return 200, path.split("/")[-2].encode()
+            return 200, json.dumps(TREE if path.endswith("/activity-instances") else listed).encode()
+
+        site.script = answer
+
+    return are
+
+
+def content(engine: HttpEngine, task: ExternalTask, name: str = "scan") -> bytes:
+    with engine.content(task, name) as pieces:
+        return b"".join(pieces)
+
+
+def asked(site: Site) -> list[str]:
+    return [path.removeprefix("/engine-rest").partition("?")[0] for _, path, _, _ in site.requests]
+
+
+class TestContent:
+    def test_of_the_only_variable_of_a_name_takes_two_questions(
+        self, engine: HttpEngine, task: ExternalTask, site: Site, variables: Callable[..., None]
+    ) -> None:
+        variables(("variable-1", "somewhere", "instance"))
+        assert content(engine, task) == b"variable-1"
+        assert asked(site) == ["/variable-instance", "/variable-instance/variable-1/data"]
+        _, path, _, body = site.requests[0]
+        assert json.loads(body) == {"processInstanceIdIn": [task.process_instance_id], "variableName": "scan"}
+        assert path.endswith("?deserializeValues=false")
+
+    def test_of_the_steps_own_comes_before_all_others(
+        self, engine: HttpEngine, task: ExternalTask, variables: Callable[..., None]
+    ) -> None:
+        variables(("theirs", "somewhere", "instance"), ("own", "execution-1", "step-1"))
+        assert content(engine, task) == b"own"
+
+    @pytest.mark.parametrize(
+        ("rows", "seen"),
+        [
+            ([("whole", "a", "instance"), ("far", "b", "beside"), ("near", "c", "inner")], "near"),
+            ([("whole", "a", "instance"), ("far", "b", "beside"), ("around", "c", "outer")], "around"),
+            ([("whole", "a", "instance"), ("far", "b", "beside")], "whole"),
+        ],
+    )
+    def test_is_of_the_nearest_around_the_step(
+        self,
+        engine: HttpEngine,
+        task: ExternalTask,
+        variables: Callable[..., None],
+        rows: Sequence[tuple[str, str, str]],
+        seen: str,
+    ) -> None:
+        variables(*rows)
+        assert content(engine, task) == seen.encode()
+
+    @pytest.mark.parametrize("rows", [[], [("far", "a", "beside"), ("farther", "b", "step-2")]], ids=["none", "others"])
+    def test_of_a_variable_that_is_gone_is_refused(
+        self, engine: HttpEngine, task: ExternalTask, variables: Callable[..., None], rows: Sequence[Any]
+    ) -> None:
+        variables(*rows)
+        with pytest.raises(EngineRejectedError, match="'scan' is gone"):
+            content(engine, task)
+
+    def test_of_a_variable_that_goes_meanwhile_is_refused(
+        self, engine: HttpEngine, task: ExternalTask, site: Site
+    ) -> None:
+        def answer(path: str, _headers: Mapping[str, str], _body: bytes) -> tuple[int, bytes]:
+            if path.endswith("/data"):
+                return 404, b'{"type": "InvalidRequestException", "message": "Variable instance does not exist"}'
+            return 200, b'[{"id": "variable-1"}]'
+
+        site.script = answer
+        with pytest.raises(EngineRejectedError, match="'scan' is gone"):
+            content(engine, task)
+
+    @pytest.mark.parametrize("body", [b"{}", b"[1]", b'[{"name": "scan"}]'])
+    def test_is_not_looked_for_in_what_is_no_list_of_variables(
+        self, engine: HttpEngine, task: ExternalTask, site: Site, body: bytes
+    ) -> None:
+        site.body = body
+        with pytest.raises(EngineMisconfiguredError):
+            content(engine, task)
+
+
+class TestDownload:
+    @pytest.fixture
+    def transport(self, site: Site) -> Transport:
+        return Transport(EngineSettings(url=site.address, timeout=2))
+
+    def test_comes_in_pieces(self, transport: Transport, site: Site) -> None:
+        site.body = b"x" * (2 * PIECE + 1)
+        with transport.download("/data") as pieces:
+            sizes = [len(piece) for piece in pieces]
+        assert sum(sizes) == len(site.body)
+        assert max(sizes) <= PIECE
+
+    def test_keeps_its_connection_when_all_was_read(self, transport: Transport, site: Site) -> None:
+        for _ in range(3):
+            with transport.download("/data") as pieces:
+                assert list(pieces) == [b"{}"]
+        assert site.connections == 1
+
+    def test_that_is_left_early_spoils_no_later_call(self, transport: Transport, site: Site) -> None:
+        site.body = b'"' + b"x" * (4 * PIECE) + b'"'
+        with transport.download("/data") as pieces:
+            next(pieces)
+        site.body = b'{"version": "7.24.0"}'
+        assert transport.get("/version") == {"version": "7.24.0"}
+
+    def test_that_is_refused_is_an_error_of_the_engines(self, transport: Transport, site: Site) -> None:
+        site.status, site.body = 500, b'{"type": "ProcessEngineException", "message": "no"}'
+        with pytest.raises(EngineRejectedError, match="no"), transport.download("/data"):
+            pass
+
+    def test_that_breaks_off_is_no_content(self) -> None:
+        def answer(server: socket.socket) -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(PIECE)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort")
+
+        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+            pool.submit(answer, server)
+            cut_off = Transport(EngineSettings(url=f"http://127.0.0.1:{server.getsockname()[1]}/engine-rest"))
+            with pytest.raises(EngineUnreachableError), cut_off.download("/data") as pieces:
+                list(pieces)
+
+    def test_shows_what_lets_us_in(self, site: Site) -> None:
+        settings = EngineSettings.model_validate({"url": site.address, "user": "me", "password": "secret"})
+        transport = Transport(settings)
+        with transport.download("/data") as pieces:
+            list(pieces)
+        assert site.requests[-1][2]["Authorization"].startswith("Basic ")

@@ -1,0 +1,132 @@
+"""The fallback chain: who is asked after whom, and what is said where nobody answers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from procos.domain.errors import (
+    BusinessError,
+    PermanentError,
+    RateLimited,
+    StepCancelled,
+    TaskError,
+    TransientError,
+)
+from tasks.ai.chain import Called, Candidate, Chain
+from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role
+from tasks.ai.provider import Capabilities, Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ANSWER = Answer(text="42", model="m-1", finish_reason=FinishReason.STOP, usage={"total_tokens": 7})
+AWAY = TransientError("away", code="PROVIDER_UNREACHABLE")
+TOO_LONG = BusinessError("CONTEXT_TOO_LONG", "too long")
+NOW = timedelta(seconds=1)
+
+
+def candidate(name: str, *, window: int | None = None) -> Candidate:
+    profile = Profile(
+        name=name, kind="openai", base_url="http://x", api_key="", model="m", timeout=NOW, first_token_timeout=NOW,
+        token_timeout=NOW, health_timeout=NOW, capabilities=Capabilities(context_window=window),
+        address_setting="", key_setting="", model_setting="",
+    )  # fmt: skip
+    said = (Message(role=Role.USER, content="why?"),)
+    return Candidate(profile=profile, question=Question(messages=said, model="m", max_tokens=1, temperature=0))
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def chain_of(asked: list[str]) -> Callable[..., Chain]:
+    def chain_of(outcomes: Mapping[str, TaskError | Called], *, time_is_left: bool = True) -> Chain:
+        def call(profile: Profile, _: Question) -> Called:
+            asked.append(profile.name)
+            outcome = outcomes[profile.name]
+            if isinstance(outcome, Called):
+                return outcome
+            raise outcome
+
+        return Chain(call, may_go_on=lambda: time_is_left, clock=lambda: 5.0)
+
+    return chain_of
+
+
+class TestChain:
+    def test_asks_nobody_else_where_the_first_answers(self, chain_of: Callable[..., Chain], asked: list[str]) -> None:
+        chain = chain_of({"a": Called(answer=ANSWER, cost=Decimal("0.5"))})
+        first, called = chain.ask([candidate("a"), candidate("b")])
+        assert (first.profile.name, called.answer, asked) == ("a", ANSWER, ["a"])
+        assert [attempt.as_variable() for attempt in chain.attempts] == [
+            {
+                "provider": "a", "model": "m-1", "outcome": "answered", "response_time_ms": 0,
+                "usage": {"total_tokens": 7}, "cost": 0.5,
+            }
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "error",
+        [AWAY, TransientError("open", code="PROVIDER_UNAVAILABLE"), RateLimited("later", retry_in=NOW), TOO_LONG],
+    )
+    def test_asks_the_next_where_that_may_help(self, chain_of: Callable[..., Chain], error: TaskError) -> None:
+        chain = chain_of({"a": error, "b": Called(answer=ANSWER, was_kept=True)})
+        second, _ = chain.ask([candidate("a"), candidate("b")])
+        assert second.profile.name == "b"
+        assert [attempt.outcome for attempt in chain.attempts][1] == "kept"
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            BusinessError("CONTENT_FILTERED", "no"),
+            BusinessError("REFUSED", "no"),
+            BusinessError("BUDGET_EXCEEDED", "no"),
+            PermanentError("no", code="AUTH_FAILED"),
+            StepCancelled("gone"),
+        ],
+    )
+    def test_ends_where_it_would_be_the_same_question_again(
+        self, chain_of: Callable[..., Chain], asked: list[str], error: TaskError
+    ) -> None:
+        chain = chain_of({"a": error, "b": Called(answer=ANSWER)})
+        with pytest.raises(type(error)):
+            chain.ask([candidate("a"), candidate("b")])
+        assert asked == ["a"]
+        assert len(chain.attempts) == 1
+
+    def test_asks_only_larger_ones_what_was_too_long(self, chain_of: Callable[..., Chain], asked: list[str]) -> None:
+        chain = chain_of({"a": TOO_LONG, "small": AWAY, "large": Called(answer=ANSWER)})
+        chain.ask([candidate("a", window=4096), candidate("small", window=2048), candidate("large", window=8192)])
+        assert asked == ["a", "large"]
+
+    def test_ends_when_no_time_is_left(self, chain_of: Callable[..., Chain], asked: list[str]) -> None:
+        chain = chain_of({"a": AWAY}, time_is_left=False)
+        with pytest.raises(TransientError):
+            chain.ask([candidate("a"), candidate("b")])
+        assert asked == ["a"]
+
+
+class TestNobodyAnswers:
+    def test_is_a_postponement_to_who_is_free_first(self, chain_of: Callable[..., Chain]) -> None:
+        later, soon = (RateLimited("wait", retry_in=timedelta(seconds=s)) for s in (90, 20))
+        chain = chain_of({"a": AWAY, "b": later, "c": soon})
+        with pytest.raises(RateLimited) as raised:
+            chain.ask([candidate(name) for name in "abc"])
+        assert raised.value is soon
+
+    def test_is_the_first_trouble_else(self, chain_of: Callable[..., Chain]) -> None:
+        chain = chain_of({"a": AWAY, "b": TransientError("other")})
+        with pytest.raises(TransientError) as raised:
+            chain.ask([candidate("a"), candidate("b")])
+        assert raised.value is AWAY
+
+    def test_is_no_bpmn_error_while_one_that_is_away_might_answer(self, chain_of: Callable[..., Chain]) -> None:
+        chain = chain_of({"a": TOO_LONG, "b": AWAY})
+        with pytest.raises(TransientError):
+            chain.ask([candidate("a"), candidate("b")])
