@@ -20,8 +20,8 @@ from procos.domain.errors import BusinessError, PermanentError, RateLimited, Tra
 from tasks.context import TaskContext
 
 WAYS = (
-    "result", "nested", "key", "encoded", "business", "business code", "permanent", "permanent code", "transient",
-    "postpone", "unforeseen", "chained", "source", "invalid", "unwritable",
+    "result", "large", "nested", "key", "encoded", "business", "business code", "permanent", "permanent code",
+    "transient", "postpone", "unforeseen", "chained", "source", "invalid", "unwritable",
 )  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def leak(order: Order, context: TaskContext) -> dict[str, object]:
     _say(secret)
     results: dict[str, dict[str, object]] = {
         "result": {"answer": f"the token is {secret}", "note_back": context.revealed("note", order.note)},
+        "large": {"answer": f"{secret} " * 2000},
         "nested": {"answer": {"deep": [{"token": secret}, [secret, 1]]}},
         "key": {"answer": {secret: {secret: 1}}, secret: 2},
         "encoded": {"answer": list(_encoded(secret))},

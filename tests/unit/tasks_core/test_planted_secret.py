@@ -22,7 +22,7 @@ from procos.domain.outcome import BpmnError, Completion, Envelope, Failure, Post
 from procos.domain.retry import RetryPolicy
 from procos.logs import configure_logs, strike_out_of_prints
 from procos.routes import Route
-from procos.settings import LogSettings, load_settings
+from procos.settings import BlobSettings, LogSettings, load_settings
 from procos.testing import StepRunner
 from procos.testing.models import ModelStep
 from tasks.task import process_task
@@ -31,12 +31,13 @@ from tests.samples.sample_tasks.leaks import WAYS, leak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from procos.testing.runner import StepResult
 
 ROUTE = Route(task_name="t.leak", queue="generic", module="leaking", retry=RetryPolicy(attempts=1))
 OUTCOMES = {
-    **dict.fromkeys(["result", "nested", "key", "encoded"], Completion),
+    **dict.fromkeys(["result", "large", "nested", "key", "encoded"], Completion),
     **dict.fromkeys(["business", "business code"], BpmnError),
     "postpone": Postponement,
 }
@@ -135,6 +136,14 @@ class TestPlantedSecret:
     def test_leaves_the_rest_of_a_result(self, runner: StepRunner) -> None:
         with pytest.warns(UserWarning, match="the token"):
             assert taken(runner, "result").variables["answer"] == "the token is ***"
+
+    @pytest.mark.filterwarnings("ignore:the token")
+    def test_is_not_in_the_store_either(self, tmp_path: Path) -> None:
+        runner = StepRunner(blobs=BlobSettings(url=f"file://{tmp_path}", above=4096))
+        answer = taken(runner, "large").variables["answer"]
+        (blob,) = [file for file in tmp_path.rglob("*") if file.is_file()]
+        assert isinstance(answer, dict)  # a reference
+        assert blob.read_text() == "*** " * 2000
 
 
 @pytest.mark.filterwarnings("ignore:the token")
