@@ -10,19 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
 from bridge.incoming_files import IncomingFiles
 from bridge.ledger_values import Reservation
+from bridge.model_constants import NO_CONSTANTS
 from bridge.publisher import Publication, Receipt
+from bridge.undispatched import refuse
 from procos import metrics
 from procos.domain.errors import (
     EngineError,
     LedgerUnreachableError,
     ModelError,
-    ProcosError,
     PublishRefusedError,
     UnknownTopicError,
     UnreachableError,
@@ -36,9 +36,11 @@ from procos.settings import BlobSettings
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import Reserved
+    from bridge.model_constants import ModelConstants
     from bridge.publisher import Publisher
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
     from procos.engine.protocol import Engine
@@ -65,6 +67,7 @@ class Dispatcher:
         queue: str,
         lease: timedelta,
         largest_input: int = LARGEST_TOGETHER,
+        constants: ModelConstants = NO_CONSTANTS,
         blobs: BlobSettings = NO_BLOBS,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
@@ -72,7 +75,8 @@ class Dispatcher:
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
-        self._largest_input, self._stop, self._beat, self._clock = largest_input, stop, beat, clock
+        self._largest_input, self._constants = largest_input, constants
+        self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
@@ -144,11 +148,16 @@ class Dispatcher:
         try:
             route = self._route(task.topic)
             task = self._files.kept(task, route)
-            return Publication(dispatch=dispatch_of(task, route, largest=self._largest_input), route=route)
+            dispatch = dispatch_of(task, route, largest=self._largest_input)
         except (UnknownTopicError, VariableError, ModelError) as error:
-            self._refuse(task, error)
+            self._beat()
+            refuse(self._engine, task, error)
         except (EngineError, UnreachableError) as error:  # of its files; the next step may have none
             self._files.put_off(task, route, error)
+        else:
+            if named := self._constants.named(dispatch, task, route, self._engine):
+                return Publication(dispatch=named, route=route)
+            self._beat()
         return None
 
     def _route(self, topic: Topic) -> Route:
@@ -255,18 +264,6 @@ class Dispatcher:
                 self._engine.unlock(external_task_id)
             except (EngineError, UnreachableError) as error:
                 log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
-
-    def _refuse(self, task: ExternalTask, error: ProcosError) -> None:
-        self._beat()
-        log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))
-        holder = task.lease.holder if task.lease else ""
-        try:
-            self._engine.fail(task.id, holder, message=str(error), details=str(error), retries=0, retry_in=timedelta(0))
-        except (EngineError, UnreachableError) as reason:
-            log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
-            metrics.dropped(task.topic, metrics.Drop.OFFERED_AGAIN)
-        else:
-            metrics.settled(task.topic, "incident")
 
 
 def _count(topic: Topic, reserved: Reserved) -> None:

@@ -12,21 +12,17 @@ import time
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from procos import metrics
+from bridge.undispatched import put_off
 from procos.blobs import blob_store
 from procos.blobs.reference import safe_media_type
 from procos.domain.errors import (
     BlobsUnreachableError,
-    EngineError,
     EngineRejectedError,
     PermanentError,
-    UnreachableError,
     VariableError,
 )
-from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.domain.variables import BYTES, FILE, TypedValue, to_engine
 from procos.logs import get_logger
 
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from datetime import timedelta
 
     from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask
@@ -43,8 +40,6 @@ if TYPE_CHECKING:
 
 SHARE = 0.5
 """Of a lock, that one file may take from the engine to the store."""
-PUT_OFF = timedelta(seconds=30)
-"""When a step is tried again whose files could not be brought; its retries stay."""
 SIGNS = 4 * 64 * 1024
 """Signs of base64 at a time."""
 
@@ -93,13 +88,7 @@ class IncomingFiles:
         """Have the engine offer a step again in a while, with as many retries as it has."""
         self._beat()
         log.warning("file.not_kept", external_task_id=task.id, topic=task.topic, reason=str(error))
-        retries = _attempts(task, route) if task.retries is None else task.retries
-        text = f"its files could not be brought to the blob store, tried again: {error}"
-        try:
-            self._engine.fail(task.id, _holder(task), message=text, details=text, retries=retries, retry_in=PUT_OFF)
-        except (EngineError, UnreachableError) as reason:
-            log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
-        metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+        put_off(self._engine, task, route, f"its files could not be brought to the blob store, tried again: {error}")
 
     def _are_in(self, task: ExternalTask) -> bool:
         return self._blobs.url is not None and any(_is_file(typed) for typed in task.variables.values())
@@ -140,18 +129,6 @@ class IncomingFiles:
 
 def _is_file(typed: TypedValue) -> bool:
     return typed.type == FILE or (typed.type == BYTES and typed.value is not None)
-
-
-def _attempts(task: ExternalTask, route: Route) -> int:
-    text = task.extension_properties.get(RETRY_CONFIG)
-    try:
-        return policy_from_model(text).attempts if text else route.retry.attempts
-    except ValueError:  # it is refused when the step is dispatched
-        return route.retry.attempts
-
-
-def _holder(task: ExternalTask) -> str:
-    return task.lease.holder if task.lease else ""
 
 
 def _decoded(name: str, text: str) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from bridge.bulk_reporter import BulkReporter
 from bridge.callbacks import Callbacks
 from bridge.dead_letters import DeadLetters
 from bridge.dispatcher import Dispatcher
+from bridge.model_constants import ModelConstants
 from bridge.periodic import Periodic
 from bridge.publisher import CeleryPublisher
 from bridge.reporter import Reporter
@@ -257,6 +258,7 @@ def _dispatcher(shared: Shared, queue: str, publisher: CeleryPublisher) -> Dispa
         lease=timedelta(seconds=shared.settings.bridge.lock_duration),
         largest_input=shared.settings.bridge.largest_input,
         blobs=shared.settings.blobs,
+        constants=ModelConstants(shared.settings.secrets.allowed, shared.engine.input_constants),
         stop=shared.stop,
         beat=shared.heartbeats.beat,
     )

@@ -16,7 +16,8 @@ from celery import Task as CeleryTask
 from celery.signals import setup_logging
 from celery.utils import uuid
 
-from procos.logs import configure_logs
+from procos.credentials import credentials_in
+from procos.logs import configure_logs, strike_out_of_prints
 from procos.queues import EXCHANGE, Queue, task_queue
 from procos.routes import by_queue, routes
 from procos.settings import load_settings
@@ -167,7 +168,8 @@ def name_worker(queues: Sequence[str]) -> None:
 
 @setup_logging.connect
 def _logs(**_: object) -> None:
-    configure_logs(app.conf.procos.log)
+    configure_logs(app.conf.procos.log, secrets=credentials_in(app.conf.procos))
+    strike_out_of_prints()
 
 
 app = make_app(load_settings(), queues=consumed_queues(sys.argv))

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     ai: AiSettings = AiSettings()
     connections: dict[str, dict[str, SecretStr]] = Field(default_factory=dict)
+    connection_directory: Path | None = Field(None, description="Folder of connections, one TOML or JSON file each.")
     secrets: SecretsSettings = SecretsSettings()
     named_secrets: dict[str, SecretStr] = Field(default_factory=dict, exclude=True)
     blobs: BlobSettings = BlobSettings()

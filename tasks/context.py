@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from procos.domain.errors import StepCancelled
+from procos.domain.redaction import Redaction
+from procos.logs import get_logger
+from tasks.secrets.revealing import connected, is_left_as_text, revealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from pydantic import BaseModel
 
     from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
     from procos.settings import Settings
     from tasks.blobs import StepBlobs
+
+Value = TypeVar("Value")
+Model = TypeVar("Model", bound="BaseModel")
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,10 @@ class TaskContext:
     deadline: float
     cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Variables the bridge found to be constants of the model that may name secrets, and their texts."""
+    handed_out: Redaction = field(default_factory=Redaction, repr=False, compare=False)
+    """The secrets this run was handed, which are struck out of its outcome."""
 
     @property
     def idempotency_key(self) -> str:
@@ -59,3 +73,32 @@ class TaskContext:
         """
         if self.cancelled():
             raise StepCancelled("the step was cancelled")
+
+    def revealed(self, variable: str, value: Value) -> Value:
+        """Return the value with the secrets in it that the model names there: a text, or what holds texts.
+
+        It stays as it is unless the variable is a constant of the model: a user's text names no secrets.
+
+        Args:
+            variable: the name of the variable.
+            value: what the input model made of it.
+
+        Raises:
+            PermanentError: the topic may not have a secret it names, or that one cannot be had.
+            TransientError: a folder of secrets does not answer now.
+        """
+        constant = self.constants.get(variable)
+        if constant is None:
+            if is_left_as_text(value):
+                log.info("secret.left_as_text", variable=variable)
+            return value
+        return revealed(value, constant=constant, topic=self.topic, settings=self.settings, run=self.handed_out)
+
+    def connection(self, name: str, model: type[Model]) -> Model:
+        """Return the connection of this name as a model, with the secrets that its fields name.
+
+        Raises:
+            PermanentError: there is no such connection, a field is missing or wrong, or a secret cannot be had.
+            TransientError: a folder of connections or secrets does not answer now.
+        """
+        return connected(name, model, settings=self.settings, run=self.handed_out)

@@ -49,6 +49,7 @@ from tasks.heartbeat import heartbeat
 from tasks.large_values import kept_apart, largest_result, readable, with_references_written
 from tasks.mapping.outcomes import SYSTEM_EXIT, mapped
 from tasks.runs import Run
+from tasks.secrets.redaction import without_secrets
 from tasks.starts import Start, note_start
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _run(
         outcome = _outcome(
             lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
         )
+        # Before the model's expressions, which could write a secret in a form nobody recognises.
+        outcome = without_secrets(outcome, context.handed_out)
         outcome = mapped(outcome, dispatch, route.retry, settings=settings)
         outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)  # last: as it is to be seen
         log.info("task.ended", outcome=type(outcome).__name__)
@@ -177,7 +180,12 @@ def _context(dispatch: Dispatch, run: Run, celery_id: str, route: Route, setting
         settings=settings,
         deadline=time.monotonic() + limit,
         cancelled=run.cancelled.is_set,
+        constants=_constants(dispatch),
     )
+
+
+def _constants(dispatch: Dispatch) -> Mapping[str, str]:
+    return {name: text for name in dispatch.constants if isinstance(text := dispatch.variables.get(name), str)}
 
 
 def _outcome(call: Callable[[], Mapping[str, object]], run: Run) -> Outcome:

@@ -23,6 +23,8 @@ from procos.engine.transport import Transport
 from procos.models import find_models, read_model
 from procos.queues import SHELF, depths
 from procos.routes import by_queue, routes
+from tasks.secrets.connections import known_connections
+from tasks.secrets.inspection import allowed_secrets, faults_of_connections, faults_of_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +60,7 @@ class Finding:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Check settings, engine, broker, Redis, the blob store, and the models against the routes."""
+    """Check settings, secrets, engine, broker, Redis, the blob store, and the models against the routes."""
     findings = list(_findings(settings()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -71,6 +73,7 @@ def doctor(*, as_json: bool) -> None:
 def _findings(chosen: Settings) -> Iterator[Finding]:
     yield Finding(check="settings", health=Health.GOOD, text=f"{len(chosen.set_by_user)} set, all known")
     checks = {
+        "secrets": _secrets,
         "engine": _engine,
         "broker": _broker,
         "redis": _redis,
@@ -89,6 +92,22 @@ def _guarded(name: str, check: Callable[[Settings], Iterator[Finding]], chosen: 
         yield Finding(check=name, health=Health.UNREACHABLE, text=str(error))
     except ProcosError as error:
         yield Finding(check=name, health=Health.BAD, text=str(error))
+
+
+def _secrets(chosen: Settings) -> Iterator[Finding]:
+    secrets, connections = allowed_secrets(chosen), known_connections(chosen)
+    missing, broken = list(faults_of_secrets(chosen)), list(faults_of_connections(chosen))
+    for text in missing:  # the bridge's host knows their names, and needs none of them
+        cure = "set it on the hosts of the workers, or take it out of PROCOS_SECRETS_ALLOWED"
+        yield Finding(check="secrets", health=Health.WARNING, text=text, cure=cure)
+    for text in broken:
+        yield Finding(check="secrets", health=Health.BAD, text=text, cure="mend the connection, or set the secret")
+    for topic in sorted(chosen.secrets.allowed.keys() - routes().keys()):
+        text = f"PROCOS_SECRETS_ALLOWED names topic {topic!r}, which no route serves"
+        yield Finding(check="secrets", health=Health.WARNING, text=text, cure="see `procos routes`")
+    if (secrets or connections) and not (missing or broken):
+        found = f"secrets found: {len(secrets)}, connections: {', '.join(sorted(connections)) or 'none'}"
+        yield Finding(check="secrets", health=Health.GOOD, text=found)
 
 
 def _engine(chosen: Settings) -> Iterator[Finding]:

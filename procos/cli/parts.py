@@ -14,6 +14,7 @@ def kernel() -> None:
 
     It needs broker and Redis. With PROCOS_ENGINE_URL it attaches to that engine, without it it starts one here.
     """
+    from procos.credentials import credentials_in
     from procos.domain.errors import PartFailedError, UsageError
     from procos.kernel.boot.announcer import Announcer
     from procos.kernel.boot.microkernel import Microkernel
@@ -23,7 +24,7 @@ def kernel() -> None:
 
     # Not those of a running stack: its engine would be attached to, and may be the one that is to be started.
     chosen = load_settings()
-    configure_logs(chosen.log)
+    configure_logs(chosen.log, secrets=credentials_in(chosen))
     folder = StackFolder(chosen.state_directory, owner=KERNEL)
     folder.create()
     with folder.locked() as is_ours:
@@ -43,10 +44,11 @@ def bridge(*, drain: bool) -> None:
     """Run the bridge in the foreground until SIGTERM."""
     from bridge.daemon import run_bridge
     from procos.cli.environment import settings
+    from procos.credentials import credentials_in
     from procos.logs import configure_logs
 
     chosen = settings()
-    configure_logs(chosen.log)
+    configure_logs(chosen.log, secrets=credentials_in(chosen))
     run_bridge(chosen, drain=drain)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procos.cli.instance_status import show_instance
+from procos.credentials import credentials_in
 from procos.domain.errors import PartFailedError, UnreachableError, UsageError
 from procos.kernel import background, tables
 from procos.kernel.leftovers import lives
@@ -116,7 +117,8 @@ class _Announcer:
 
 def _supervise(settings: Settings, folder: StackFolder, names: Sequence[str], *, as_json: bool) -> None:
     # On a terminal the progress says what the log would.
-    configure_logs(settings.log.model_copy(update={"level": "ERROR"}) if sys.stderr.isatty() else settings.log)
+    logs = settings.log.model_copy(update={"level": "ERROR"}) if sys.stderr.isatty() else settings.log
+    configure_logs(logs, secrets=credentials_in(settings))
     with folder.locked() as is_ours, Progress() as progress:
         if is_ours:
             announcer = _Announcer(progress, as_json=as_json)

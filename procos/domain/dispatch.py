@@ -101,6 +101,8 @@ class Dispatch:
     business_key: str | None = None
     mapping: OutputMapping | None = None
     """Where there is none, nothing of it travels; a worker of before it came leaves it unread."""
+    constants: tuple[str, ...] = ()
+    """Names of the variables that are constants of the model: in these alone may a worker put secrets."""
 
     def to_kwargs(self) -> dict[str, object]:
         """Write the dispatch as the Celery task's keyword arguments."""
@@ -108,6 +110,7 @@ class Dispatch:
             "dispatch": self.ref.to_json(),
             "variables": dict(self.variables),
             "business_key": self.business_key,
+            **({"constants": list(self.constants)} if self.constants else {}),
         }
         return kwargs if self.mapping is None else kwargs | {"mapping": self.mapping.to_properties()}
 
@@ -124,6 +127,7 @@ class Dispatch:
             variables=_object(kwargs.get("variables"), "variables"),
             business_key=None if business_key is None else str(business_key),
             mapping=_mapping(kwargs.get("mapping")),
+            constants=_names(kwargs.get("constants")),
         )
 
 
@@ -142,6 +146,14 @@ def _object(source: object, what: str) -> Mapping[str, object]:
     if not isinstance(source, dict):
         raise DispatchError(f"{what}: expected a JSON object, found {type(source).__name__}")
     return source
+
+
+def _names(source: object) -> tuple[str, ...]:
+    if source is None:
+        return ()
+    if not isinstance(source, list) or not all(isinstance(name, str) for name in source):
+        raise DispatchError("constants: expected a list of names")
+    return tuple(source)
 
 
 def _text(fields: Mapping[str, object], name: str, *, may_be_empty: bool = False) -> str:

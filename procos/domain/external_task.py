@@ -50,6 +50,8 @@ class ExternalTask:
     priority: int = 0
     variables: Mapping[str, TypedValue] = field(default_factory=dict)
     extension_properties: Mapping[str, str] = field(default_factory=dict)
+    process_definition_id: str = ""
+    """Names one version of the process, and with it one model."""
     execution_id: str = ""
     activity_instance_id: str = ""
     """With the execution, the place from which a step sees its variables."""

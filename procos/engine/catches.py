@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
+from procos.engine.model_xml import BPMN, root_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 INNER_INSTANCE = "#multiInstanceBody"
 
 
@@ -27,12 +28,7 @@ class CatchingModel:
         Raises:
             ValueError: it is not XML.
         """
-        # The text is decoded already, whatever encoding it names; entities and other files are never looked at.
-        parser = etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False)
-        try:
-            self._root = etree.fromstring(xml.encode(), parser)
-        except etree.XMLSyntaxError as error:
-            raise ValueError(f"the model cannot be read: {error}") from error
+        self._root = root_of(xml)
         self._codes: Mapping[str, str | None] = {
             error.get("id") or "": error.get("errorCode") for error in self._root.iter(f"{BPMN}error")
         }

@@ -19,6 +19,7 @@ from procos.domain.variables import as_typed
 from procos.engine.bulk import BulkReports
 from procos.engine.contents import content_of
 from procos.engine.faults import COLUMN_SIZE
+from procos.engine.input_constants import InputConstants
 from procos.engine.long_texts import as_objects, has_long_texts, too_long
 from procos.engine.paths import path
 from procos.engine.reports import Complete, Fail, Throw, fields_of, variables_of
@@ -63,6 +64,7 @@ class HttpEngine:
         self._transport = transport
         self._uncaught = UncaughtErrors(transport)
         self._bulk = BulkReports(transport)
+        self._inputs = InputConstants(transport)
 
     @cached_property
     def knows_json(self) -> bool:
@@ -193,6 +195,10 @@ class HttpEngine:
         return frozenset(
             task_id for part in parts for task_id in ids_from_json(self._rows({"externalTaskIdIn": part}, 0))
         )
+
+    def input_constants(self, task: ExternalTask) -> Mapping[str, str]:
+        """Return the input parameters of a step that its model sets to a constant text, and these texts."""
+        return self._inputs.of(task)
 
     def has_completed(self, external_task_id: ExternalTaskId) -> bool:
         """Whether history says that the step was completed, rather than cancelled or ended by a BPMN error.

@@ -133,6 +133,7 @@ def external_task_from_json(source: Mapping[str, Any]) -> ExternalTask:
             priority=source.get("priority") or 0,
             variables={name: typed_from_json(value) for name, value in (source.get("variables") or {}).items()},
             extension_properties=source.get("extensionProperties") or {},
+            process_definition_id=source.get("processDefinitionId") or "",
             execution_id=source.get("executionId") or "",
             activity_instance_id=source.get("activityInstanceId") or "",
         )

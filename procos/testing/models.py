@@ -1,13 +1,13 @@
 """The external tasks of a process model, as `StepRunner` runs them: without an engine, so one by one.
 
 Nothing here walks through a model: gateways, mappings and expressions are the engine's, and only an engine can tell
-what they do. What is read is what concerns a task: its topic, its retries, what becomes of its output and errors, and
-which BPMN errors something catches.
+what they do. What is read is what concerns a task: its topic, its retries, what becomes of its output and errors, which
+BPMN errors something catches, and which input parameters are constants.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from procos.domain.external_task import Topic
 from procos.domain.mapping import OutputMapping
 from procos.domain.retry import RETRY_CONFIG
 from procos.engine.catches import CatchingModel
+from procos.engine.input_constants import constants_in
 from procos.model_checks import CAMUNDA, external_tasks
 from procos.models import read_model
 from procos.routes import routes
@@ -34,6 +35,8 @@ class ModelStep:
     retry_config: str | None = None
     mapping: OutputMapping | None = None
     model: CatchingModel | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Input parameters that the model sets to a text of its own: in these it may name secrets."""
 
     def catches(self, code: str) -> bool:
         """Whether the model catches this BPMN error when the step throws it."""
@@ -54,14 +57,14 @@ def model_steps(path: Path | str) -> Mapping[str, ModelStep]:
     """
     path = Path(path)
     content = read_model(path, routes=routes()).content
-    catching = CatchingModel(content.decode())
+    catching, constants = CatchingModel(content.decode()), constants_in(content.decode())
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     tasks = external_tasks(etree.fromstring(content, parser))
-    steps = [_step(task, catching) for task in tasks]
+    steps = [_step(task, catching, constants.get(task.get("id") or "", {})) for task in tasks]
     return {step.activity_id: step for step in steps}
 
 
-def _step(task: etree._Element, model: CatchingModel) -> ModelStep:
+def _step(task: etree._Element, model: CatchingModel, constants: Mapping[str, str]) -> ModelStep:
     properties = {entry.get("name") or "": entry.get("value") or "" for entry in task.iter(f"{CAMUNDA}property")}
     return ModelStep(
         activity_id=task.get("id") or "",
@@ -69,4 +72,5 @@ def _step(task: etree._Element, model: CatchingModel) -> ModelStep:
         retry_config=properties.get(RETRY_CONFIG),
         mapping=OutputMapping.from_properties(properties),
         model=model,
+        constants=constants,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bridge.budget import Budget
 from bridge.dispatcher import Dispatcher
+from bridge.model_constants import ModelConstants
 from bridge.poller import Poller
 from bridge.reporter import Reporter, Verdict
 from procos.domain.errors import EngineBusyError, EngineError, UnreachableError
@@ -73,6 +74,7 @@ class StepRunner:
         self.ledger = FakeLedger(self.clock)
         self._stop = InstantStop()
         self._published = RecordingPublisher()
+        self._constants: dict[ExternalTaskId, Mapping[str, str]] = {}
         self._reporter = Reporter(
             self.engine, self.ledger, routes(), is_ours=lambda holder: holder.startswith(REPLICA), blobs=blobs,
             stop=self._stop,
@@ -111,7 +113,7 @@ class StepRunner:
     def _poller(self, queue: str) -> Poller:
         dispatcher = Dispatcher(
             self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, blobs=self.blobs,
-            stop=self._stop,
+            constants=ModelConstants(routes(), lambda task: self._constants.get(task.id, {})), stop=self._stop,
         )  # fmt: skip
         return Poller(
             self.engine, dispatcher, by_queue()[queue], Budget(self.ledger, queue, capacity=100, least=100),
@@ -121,12 +123,14 @@ class StepRunner:
     def _arrive(self, step: str | ModelStep, variables: Mapping[str, object], catches: Iterable[str]) -> ExternalTaskId:
         if not isinstance(step, ModelStep):
             return self.engine.add(step, variables=typed(**variables), catches=catches)
-        return self.engine.add(
+        task_id = self.engine.add(
             step.topic,
             variables=typed(**variables),
             catches=step.catches,
             extension_properties=step.extension_properties,
         )
+        self._constants[task_id] = step.constants
+        return task_id
 
     def _run_once(self, queue: str, task_id: ExternalTaskId) -> tuple[Outcome | None, Verdict]:
         publication = self._dispatched(queue, task_id)

@@ -37,13 +37,8 @@ if TYPE_CHECKING:
     from procos.settings import Settings
     from tests.services import Service
 
-QUEUE_OF = {
-    "sample_ask": "ai",
-    "sample_fail": "generic",
-    "sample_sleep": "ai",
-    "sample_stubborn": "ai",
-    "sample_values": "generic",
-}
+QUEUE_OF = {"sample_ask": "ai", "sample_sleep": "ai", "sample_stubborn": "ai"}
+"""All others go to `generic`."""
 MODULE_OF = {"sample_ask": "sample_tasks.asking"}
 
 
@@ -51,6 +46,12 @@ MODULE_OF = {"sample_ask": "sample_tasks.asking"}
 def worker_arguments() -> list[str]:
     """The worker's command line; test modules choose their own."""
     return ["-Q", "ai"]
+
+
+@pytest.fixture
+def worker_environment() -> dict[str, str]:
+    """Return what the worker is told beside where the services are; test modules say more."""
+    return {}
 
 
 @pytest.fixture
@@ -88,11 +89,13 @@ def celery_worker_cluster(
     redis_server: Service,
     broker: BrokerView,  # noqa: ARG001  # emptied before the worker comes
     worker_arguments: list[str],
+    worker_environment: dict[str, str],
     celery_setup_app: Celery,
     tmp_path: Path,
 ) -> Iterator[CeleryWorkerCluster]:
     """One worker, as a process of its own."""
-    environment = {**rabbitmq.environment, **redis_server.environment, "PROCOS_WORKER_SOFT_SHUTDOWN": "1"}
+    services = {**rabbitmq.environment, **redis_server.environment}
+    environment = {**services, "PROCOS_WORKER_SOFT_SHUTDOWN": "1", **worker_environment}
     container = WorkerContainer(worker_arguments, environment, tmp_path)
     container.start()
     yield CeleryWorkerCluster(CeleryTestWorker(container, celery_setup_app))
@@ -111,13 +114,16 @@ def send(settings: Settings, ledger: Ledger) -> Iterator[Callable[..., DispatchR
         make_app(settings, with_results=False), confirm_timeout=5, time_limit=timedelta(minutes=10)
     )
 
-    def publish(topic: str, **variables: object) -> DispatchRef:
+    def publish(topic: str, /, *, constants: tuple[str, ...] = (), **variables: object) -> DispatchRef:
         route = ROUTES.get(Topic(topic)) or Route(
-            task_name=f"sample.{topic}", queue=QUEUE_OF[topic], module=MODULE_OF.get(topic, "sample_tasks.tasks")
+            task_name=f"sample.{topic}",
+            queue=QUEUE_OF.get(topic, "generic"),
+            module=MODULE_OF.get(topic, "sample_tasks.tasks"),
         )
         ref = dispatch_ref(f"{topic}-{uuid.uuid4()}", topic=topic)
         ledger.reserve([ref], route.queue, timedelta(minutes=5))
-        publication = Publication(dispatch=Dispatch(ref=ref, variables=variables), route=route)
+        dispatch = Dispatch(ref=ref, variables=variables, constants=constants)
+        publication = Publication(dispatch=dispatch, route=route)
         assert publisher.publish([publication]) == [Receipt.CONFIRMED]
         ledger.mark_published([ref])
         return ref

@@ -21,10 +21,20 @@ ROUTES = {
 }
 
 ODD_ROUTES = {
+    Topic("sample_leak"): Route(
+        task_name="sample.sample_leak",
+        queue="generic",
+        module="sample_tasks.leaky",
+        retry=RetryPolicy(attempts=1),
+        source="sample-tasks",
+    ),
     Topic("sample_wait"): Route(task_name="sample.sample_wait", queue="ai", module="sample_tasks.tasks"),
     Topic("sample_stubborn"): Route(task_name="sample.sample_stubborn", queue="ai", module="sample_tasks.tasks"),
     Topic("sample_ask"): Route(task_name="sample.sample_ask", queue="ai", module="sample_tasks.asking"),
     Topic("sample_plain"): Route(task_name="sample.plain", queue="generic", module="sample_tasks.plain", retry=QUICK),
+    Topic("sample_ticket"): Route(
+        task_name="sample.sample_ticket", queue="generic", module="sample_tasks.tickets", source="sample-tasks"
+    ),
     Topic("sample_scan"): Route(
         task_name="sample.sample_scan",
         queue="generic",

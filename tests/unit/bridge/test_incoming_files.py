@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.incoming_files import PUT_OFF
+from bridge.undispatched import PUT_OFF
 from procos.blobs import BlobStore
 from procos.domain.errors import (
     BlobsUnreachableError,

@@ -95,6 +95,17 @@ class TestDispatch:
         with pytest.raises(DispatchError):
             Dispatch.from_kwargs({**kwargs, "mapping": mapping})
 
+    def test_names_constants_where_there_are_some(self) -> None:
+        dispatch = Dispatch(ref=dispatch_ref(), variables={"token": "{{secrets.X}}"}, constants=("token",))
+        assert Dispatch.from_kwargs(wire.loads(wire.dumps(dispatch.to_kwargs()))) == dispatch
+        assert "constants" not in Dispatch(ref=dispatch_ref(), variables={}).to_kwargs()
+
+    @pytest.mark.parametrize("constants", ["token", [1], {"token": 1}])
+    def test_refuses_constants_that_are_no_names(self, constants: object) -> None:
+        kwargs = {**Dispatch(ref=dispatch_ref(), variables={}).to_kwargs(), "constants": constants}
+        with pytest.raises(DispatchError, match="constants"):
+            Dispatch.from_kwargs(kwargs)
+
     @pytest.mark.parametrize("kwargs", [{}, {"dispatch": dispatch_ref().to_json()}, {"variables": {}}])
     def test_refuses_arguments_that_lack_a_part(self, kwargs: dict[str, object]) -> None:
         with pytest.raises(DispatchError):

@@ -127,6 +127,9 @@ class TestNamesOfUsers:
     def test_are_checked_like_all_others(self, name: str, said: str) -> None:
         assert said in refused(**{name: "http://host"})
 
+    def test_may_be_in_a_folder(self) -> None:
+        assert str(loaded(PROCOS_CONNECTION_DIRECTORY="/etc/crm").connection_directory) == "/etc/crm"
+
     def test_are_allowed_by_topic(self) -> None:
         found = loaded(PROCOS_SECRETS_ALLOWED='{"http_request": ["CRM_TOKEN"]}').secrets
         assert found.allowed == {"http_request": ("CRM_TOKEN",)}
