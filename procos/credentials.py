@@ -23,7 +23,12 @@ BY_NAME = {"connections", "named_secrets"}
 
 def credentials_in(settings: Settings) -> frozenset[str]:
     """Return every password, token and key of the settings, but for those a task asks for by name."""
-    texts = [settings.broker.url, settings.redis.url, *_secrets_of(settings)]
+    providers = [
+        settings.openai.base_url,
+        settings.ollama.url or "",
+        *(each.url for each in settings.providers.values()),
+    ]
+    texts = [settings.broker.url, settings.redis.url, *providers, *_secrets_of(settings)]
     found = {*_secrets_of(settings), *(password for text in texts for password in _passwords_in(text))}
     return frozenset(each for each in found if len(each) >= SHORTEST)
 

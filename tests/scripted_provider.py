@@ -1,8 +1,8 @@
 """A provider on loopback that does as it is told in the question: for what no real model can be relied on to do.
 
 It answers chat completions, whole. Offered tools, it wants the first one called, twice, for the orders 17 and 99; told
-what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered`, `refused`
-or `crowded` in the question has it do so.
+what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered` or
+`refused` in the question has it do so.
 """
 
 from __future__ import annotations
@@ -42,11 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append(question)
         last = question["messages"][-1]
-        status = 429 if "crowded" in str(last["content"]) else 200
         body = json.dumps({"model": "script", "choices": [_choice(question, last)], "usage": _usage()}).encode()
-        self.send_response(status)
-        if status != 200:  # OK
-            self.send_header("retry-after", "1")
+        self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -11,19 +11,21 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from procos.logs import get_logger
 from tasks.ai.chain import Candidate, Chain
 from tasks.ai.choosing import those_who_may_answer
 from tasks.ai.conversation import Question
 from tasks.ai.guarded_call import GuardedCall
+from tasks.ai.providers.registry import profiles
 from tasks.ai.redactors import redacted, redactor
 from tasks.ai.reply import Reply
+from tasks.ai.selection import AUTO
 from tasks.ai.structured import read_structured, repair_question, unfit, with_schema_told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from procos.settings import AiSettings
     from tasks.ai.chain import Called
@@ -37,8 +39,18 @@ TIME_FOR_ANOTHER = timedelta(seconds=1)
 log = get_logger(__name__)
 
 
+class Caller(Protocol):
+    """Who calls providers; tests have one of their own."""
+
+    def __call__(self, profile: Profile, question: Question) -> Called:
+        """Return the answer to a question."""
+
+    def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        """Return the first whose answer this step was given before."""
+
+
 def ask(
-    wish: Wish, context: TaskContext, *, call: Callable[[Profile, Question], Called] | None = None
+    wish: Wish, context: TaskContext, *, call: Caller | None = None
 ) -> Reply:  # fmt: skip
     """Ask those who may answer, one after another, and return what came of it; `call` stands in for providers in tests.
 
@@ -47,14 +59,12 @@ def ask(
         StepCancelled: nobody waits for the answer any more.
     """
     began = time.monotonic()
-    chain = Chain(call or GuardedCall(context), may_go_on=lambda: _time_is_left(context))
-    profiles = those_who_may_answer(wish, context.settings)
-    first, *others = profiles
-    candidates = [_candidate(wish, first, context, model=wish.model)]
-    candidates += [_candidate(wish, other, context) for other in others]
-    chosen, called = chain.ask(candidates)
+    call = call or GuardedCall(context)
+    chain = Chain(call, may_go_on=lambda: _time_is_left(context))
+    paid = call.kept_among(_those_that_may_have_answered(wish, context))
+    chosen, called = chain.ask([paid] if paid else _candidates(wish, context))
     value: Any = None
-    if wish.json_schema is not None:
+    if wish.json_schema is not None and not called.answer.tool_calls:
         called, value = _of_that_shape(chain, chosen, called, wish.json_schema, context.settings.ai)
     reply = Reply(
         answer=called.answer,
@@ -67,12 +77,34 @@ def ask(
     return reply
 
 
+def _those_that_may_have_answered(wish: Wish, context: TaskContext) -> list[Candidate]:
+    """Return whom an earlier run of the step may have asked: the choice of that run may not be that of today."""
+    configured = profiles(context.settings)
+    names = list(configured) if wish.provider == AUTO else [wish.provider, *context.settings.ai.fallback]
+    models = dict.fromkeys([wish.model, None])
+    return [
+        _candidate(wish, configured[name], context, model=model)
+        for name in names
+        if name in configured
+        for model in models
+    ]
+
+
+def _candidates(wish: Wish, context: TaskContext) -> list[Candidate]:
+    """Return whom to ask, in order; a model that was named is one of the first provider's."""
+    first, *others = those_who_may_answer(wish, context.settings)
+    return [
+        _candidate(wish, first, context, model=wish.model),
+        *(_candidate(wish, other, context) for other in others),
+    ]
+
+
 def _time_is_left(context: TaskContext) -> bool:
     return context.remaining() > TIME_FOR_ANOTHER and not context.is_cancelled()
 
 
 def _candidate(wish: Wish, profile: Profile, context: TaskContext, *, model: str | None = None) -> Candidate:
-    """Return what a provider would be asked; a model that was named is one of the first provider's."""
+    """Return what a provider would be asked."""
     question = Question(
         messages=wish.messages,
         model=model or profile.model,

@@ -24,7 +24,7 @@ from procos import ai_keys as keys
 from procos.domain.errors import StepCancelled, TransientError
 from procos.logs import get_logger
 from tasks.ai.outage import Outage
-from tasks.ai.providers.faults import TROUBLES
+from tasks.ai.providers.faults import NO_TIME, OUT_OF_TIME, TROUBLES
 from tasks.store import client
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ class Breakers:
 
     def note(self, provider: Provider, error: BaseException | None) -> None:
         """Count how a request ended that was sent to the provider: with an answer, or with an error of any kind."""
-        if isinstance(error, StepCancelled):
-            return
+        if isinstance(error, StepCancelled) or (
+            isinstance(error, TransientError) and error.code in {NO_TIME, OUT_OF_TIME}
+        ):
+            return  # which says nothing of the provider
         name = provider.profile.name
         failure = error if isinstance(error, TransientError) and error.code in TROUBLES else None
         try:

@@ -21,6 +21,7 @@ from procos.domain.errors import BusinessError, PermanentError, RateLimited, Tra
 from tasks.ai.budget_scripts import RESERVE, SETTLE
 from tasks.ai.limits import UNKNOWN, WITHOUT_REDIS
 from tasks.ai.outage import Outage
+from tasks.ai.providers.faults import NO_TIME
 from tasks.store import client
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ UNPAID = frozenset(
         "QUOTA_EXCEEDED",
         "REQUEST_REFUSED",
         "CONTEXT_TOO_LONG",
+        "PROVIDER_UNAVAILABLE",
+        BUDGET_EXCEEDED,
+        NO_TIME,
         UNKNOWN,
     }
 )

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError, TransientError
 from procos.logs import get_logger
+from tasks.ai.budgets import was_unpaid
+from tasks.ai.prices import is_free
 from tasks.ai.reply import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from decimal import Decimal
 
     from tasks.ai.conversation import Answer, Question
     from tasks.ai.provider import Profile
@@ -36,6 +38,8 @@ class Called:
     answer: Answer
     cost: Decimal | None = None
     was_kept: bool = False
+    price_source: str = ""
+    """Who says what it cost: the price table with its version, the settings, or `free`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +76,14 @@ class Chain:
             try:
                 return candidate, self._attempt(candidate)
             except (TransientError, RateLimited, BusinessError) as error:
+                if isinstance(error, BusinessError) and error.code != TOO_LONG:
+                    raise  # whoever it was, it has answered: no
                 troubles.append(error)
                 left = self._may_help(error, candidate, left)
+            except PermanentError:
+                if not troubles:
+                    raise
+                log.warning("ai.fallback_unusable", provider=candidate.profile.name)
         raise _soonest(troubles)
 
     def _attempt(self, candidate: Candidate) -> Called:
@@ -81,9 +91,9 @@ class Chain:
         try:
             called = self._call(candidate.profile, candidate.question)
         except TaskError as error:
-            self._note(candidate, code_of(error), began)
+            self._note(candidate, code_of(error), began, cost=_cost_of_failure(error, candidate.profile))
             raise
-        self._note(candidate, KEPT if called.was_kept else ANSWERED, began, called)
+        self._note(candidate, KEPT if called.was_kept else ANSWERED, began, called, cost=called.cost)
         return called
 
     def _may_help(self, error: TaskError, candidate: Candidate, left: list[Candidate]) -> list[Candidate]:
@@ -95,7 +105,15 @@ class Chain:
             return [other for other in left if _is_larger(other.profile, candidate.profile)]
         return []
 
-    def _note(self, candidate: Candidate, outcome: str, began: float, called: Called | None = None) -> None:
+    def _note(
+        self,
+        candidate: Candidate,
+        outcome: str,
+        began: float,
+        called: Called | None = None,
+        *,
+        cost: Decimal | None,
+    ) -> None:
         usage: Mapping[str, int] = called.answer.usage if called else {}
         attempt = Attempt(
             provider=candidate.profile.name,
@@ -103,10 +121,16 @@ class Chain:
             outcome=outcome,
             milliseconds=round((self._clock() - began) * 1000),
             usage=usage,
-            cost=called.cost if called else None,
+            cost=cost,
+            price_source=called.price_source if called else "",
         )
         self.attempts.append(attempt)
-        log.info("ai.attempt", provider=attempt.provider, model=attempt.model, outcome=outcome, **usage)
+        log.info("ai.attempt", provider=attempt.provider, model=attempt.model, outcome=outcome, usage=dict(usage))
+
+
+def _cost_of_failure(error: TaskError, profile: Profile) -> Decimal | None:
+    """Return nothing where no provider asks for money, None where it may."""
+    return Decimal(0) if is_free(profile) or was_unpaid(error) else None
 
 
 def code_of(error: TaskError) -> str:

@@ -24,8 +24,9 @@ from tasks.ai.providers.registry import provider_of
 from tasks.ai.tokens import estimate_question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from tasks.ai.chain import Candidate
     from tasks.ai.conversation import Answer, Question
     from tasks.ai.provider import Profile, Provider
     from tasks.context import TaskContext
@@ -61,11 +62,16 @@ class GuardedCall:
         if kept is not None:
             return Called(answer=kept, cost=Decimal(0), was_kept=True)
         self._breakers.refuse_if_open(provider)
-        called = self._paid(provider, question)
-        self._kept.keep(self._step, request, called.answer)
-        return called
+        return self._paid(provider, question, request)
 
-    def _paid(self, provider: Provider, question: Question) -> Called:
+    def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        """Return the first whose answer this step was given before, whoever would be asked first today."""
+        for candidate in candidates:
+            if self._kept.find(self._step, request_hash(candidate.profile, candidate.question)) is not None:
+                return candidate
+        return None
+
+    def _paid(self, provider: Provider, question: Question, request: str) -> Called:
         """Count what the call may cost, make it, and correct the count to what it did cost."""
         profile, tokens = provider.profile, estimate_question(question, provider.estimate_tokens)
         worst = {"prompt_tokens": tokens, "completion_tokens": question.max_tokens}
@@ -76,7 +82,7 @@ class GuardedCall:
         try:
             with self._admitted(profile, tokens + question.max_tokens) as slot:
                 cost = None
-                answer = self._asked(provider, question)
+                answer = self._asked(provider, question, request)
                 slot.used_tokens = answer.usage.get("total_tokens")
                 cost = price_of(profile, answer.model, answer.usage)
         except TaskError as error:
@@ -85,7 +91,7 @@ class GuardedCall:
             raise
         finally:
             self._budgets.settle(reservation, cost)
-        return Called(answer=answer, cost=cost.amount_usd)
+        return Called(answer=answer, cost=cost.amount_usd, price_source=cost.source)
 
     @contextmanager
     def _admitted(self, profile: Profile, tokens: int) -> Iterator[_Slot]:
@@ -102,12 +108,14 @@ class GuardedCall:
         finally:
             self._limits.leave(admission, used_tokens=slot.used_tokens)
 
-    def _asked(self, provider: Provider, question: Question) -> Answer:
+    def _asked(self, provider: Provider, question: Question, request: str) -> Answer:
         ended: BaseException | None = None
         try:
             with Progress(self._url, self._step, provider=provider.profile.name, model=question.model) as progress:
                 watch = progress.watch(self._context.is_cancelled)
-                return provider.complete(question, within=self._context.remaining(), watch=watch)
+                answer = provider.complete(question, within=self._context.remaining(), watch=watch)
+                self._kept.keep(self._step, request, answer)  # before anything else may take time
+                return answer
         except Exception as error:
             ended = error
             raise

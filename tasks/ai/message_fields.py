@@ -74,8 +74,16 @@ class MessageField(BaseModel):
             tool_call_id=self.tool_call_id,
         )
 
-    def as_variable(self) -> dict[str, Any]:
+    @classmethod
+    def of(cls, message: Message) -> MessageField:
         """Return it as a process carries it."""
+        calls = [ToolCallField.of(call) for call in message.tool_calls]
+        return cls(
+            role=message.role, content=message.content, tool_calls=calls, tool_call_id=message.tool_call_id
+        )  # fmt: skip
+
+    def as_variable(self) -> dict[str, Any]:
+        """Return it as the value of a variable."""
         return self.model_dump(mode="json", exclude_defaults=True) | {"role": str(self.role), "content": self.content}
 
 

@@ -9,6 +9,7 @@ Those who ask a provider call `redacted` last of all, so that what was redacted 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -60,8 +61,34 @@ def redacted_text(text: str, redact: Redactor) -> str:
 
 
 def _redacted_message(message: Message, redact: Redactor) -> Message:
-    calls = tuple(replace(call, arguments=redacted_text(call.arguments, redact)) for call in message.tool_calls)
+    calls = tuple(replace(call, arguments=_redacted_arguments(call.arguments, redact)) for call in message.tool_calls)
     return replace(message, content=redacted_text(message.content, redact), tool_calls=calls)
+
+
+def _redacted_arguments(arguments: str, redact: Redactor) -> str:
+    """Redact the values of a JSON object one by one, so that it stays one; a number struck out becomes a text."""
+    try:
+        found: object = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return redacted_text(arguments, redact)
+    return json.dumps(_redacted_value(found, redact), ensure_ascii=False)
+
+
+def _redacted_value(value: object, redact: Redactor) -> object:
+    match value:
+        case str():
+            return redacted_text(value, redact)
+        case bool() | None:
+            return value
+        case int() | float():
+            written = json.dumps(value)
+            redacted = redacted_text(written, redact)
+            return value if redacted == written else redacted
+        case dict():
+            return {redacted_text(name, redact): _redacted_value(inner, redact) for name, inner in value.items()}
+        case list():
+            return [_redacted_value(inner, redact) for inner in value]
+    return value
 
 
 @cache

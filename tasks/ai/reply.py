@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from decimal import Decimal
 
     from tasks.ai.conversation import Answer, Message, Tool
 
@@ -45,6 +45,7 @@ class Attempt:
     milliseconds: int
     usage: Mapping[str, int] = field(default_factory=dict)
     cost: Decimal | None = None
+    price_source: str = ""
 
     def as_variable(self) -> dict[str, Any]:
         """Return it as a process shows it."""
@@ -55,6 +56,7 @@ class Attempt:
             "response_time_ms": self.milliseconds,
             "usage": dict(self.usage),
             "cost": None if self.cost is None else float(self.cost),
+            "price_source": self.price_source,
         }
 
 
@@ -80,6 +82,5 @@ class Reply:
     @property
     def cost(self) -> Decimal | None:
         """US dollars of all attempts together; None where one of them is not known."""
-        costs = [attempt.cost for attempt in self.attempts if attempt.usage]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known, start=type(known[0])(0)) if known and len(known) == len(costs) else None
+        known = [attempt.cost for attempt in self.attempts if attempt.cost is not None]
+        return sum(known, start=Decimal(0)) if len(known) == len(self.attempts) else None

@@ -33,6 +33,7 @@ COMPLEX_QUESTION = 0.8
 """Complexity score (0 to 1) above which a question is complex."""
 
 NOT_CONFIGURED = "is not configured"
+NO_ANSWER = "does not answer"
 NO_SCHEMA = "takes no JSON Schema of its own"
 """A lack that only puts a provider behind others: it can be told the schema in words."""
 
@@ -81,18 +82,26 @@ class Choice:
 def select(features: Features, candidates: Iterable[Candidate], policy: Policy | None = None) -> Choice:
     """Return the provider for a question, by a policy table or by the guide's rule.
 
-    Equals are ordered by price, then by headroom, then by name.
+    Equals are ordered by price, then by headroom, then by name. Where nobody can answer now, the best of those who may
+    later is chosen: what asking it comes to, a postponement, a retry or a BPMN error, is for the call to say.
     """
     preference = policy.preference(features) if policy else guide(features)
     known = {candidate.name: candidate for candidate in candidates}
-    lacks = {name: next(_obstacles(each, features, preference), "") for name, each in known.items()}
+    good = {name: next(_lasting(each, features, preference), "") for name, each in known.items()}
+    lacks = {name: lack or next(_passing(known[name], features), "") for name, lack in good.items()}
     tiers = {name: _tier(known[name], features, preference) for name, lack in lacks.items() if not lack}
     ranked = sorted(tiers, key=lambda name: (tiers[name], *_cost(known[name]), name))
     while ranked and not known[ranked[0]].answers():
-        lacks[ranked.pop(0)] = "does not answer"
-    chosen = ranked[0] if ranked else NONE
+        lacks[ranked.pop(0)] = NO_ANSWER
+    waiting = sorted(
+        (name for name in known if lacks[name] and not good[name] and lacks[name] != NO_ANSWER),
+        key=lambda name: (_tier(known[name], features, preference), *_cost(known[name]), name),
+    )
+    chosen = next(iter([*ranked, *waiting]), NONE)
     lacks |= {name: NO_SCHEMA for name in ranked if tiers[name][0]}
-    reason = (_said if policy else _said_by_guide)(chosen, lacks, preference)
+    reason = (_said if policy else _said_by_guide)(ranked[0] if ranked else NONE, lacks, preference)
+    if chosen != NONE and not ranked:
+        reason += f"; the question is for {chosen} all the same, which says when"
     levels = sorted({tiers[name] for name in ranked})
     return Choice(
         provider=chosen,
@@ -118,15 +127,19 @@ def _demand(features: Features) -> str:
     return ""
 
 
-def _obstacles(candidate: Candidate, features: Features, preference: Preference) -> Iterator[str]:
-    """Say what keeps a provider from being asked."""
-    window = candidate.capabilities.context_window
+def _lasting(candidate: Candidate, features: Features, preference: Preference) -> Iterator[str]:
+    """Say what keeps a provider from ever answering this question."""
     if not candidate.is_configured:
         yield NOT_CONFIGURED
     if preference.is_complete and not any(candidate.name in group for group in preference.groups):
         yield "is not in the policy for such questions"
     if features.needs_tools and not candidate.capabilities.tools:
         yield "takes no tools"
+
+
+def _passing(candidate: Candidate, features: Features) -> Iterator[str]:
+    """Say why another provider should rather be asked now; where there is none, asking says what is to be done."""
+    window = candidate.capabilities.context_window
     if window is not None and features.context > window:
         yield f"has room for {window} tokens, and about {features.context} are needed"
     if candidate.breaker_is_open:

@@ -48,6 +48,8 @@ class TextGenerationInput(Asking):
     def _asks_one_thing(self) -> Self:
         if (self.template is None) is not bool(self.messages):
             raise ValueError("expected either template or messages")
+        if self.template is not None and self.tool_results:
+            raise ValueError("tool_results go with the messages of the conversation, not with a template")
         return self
 
 
@@ -71,20 +73,20 @@ def text_generation(wanted: TextGenerationInput, context: TaskContext) -> TextGe
         StepCancelled: nobody waits for the text any more.
     """
     schema: Mapping[str, Any] | None = None if wanted.json_schema is None else schema_from(wanted.json_schema)
-    conversation = [*wanted.messages, *(result.message() for result in wanted.tool_results)]
-    said, version = tuple(message.message() for message in conversation), None
+    said = tuple(each.message() for each in [*wanted.messages, *(each.message() for each in wanted.tool_results)])
+    version = None
     if wanted.template is not None:
         template = library(context.settings.ai).template(wanted.template)
         prompt = filled(template, wanted.template_variables, key=context.idempotency_key)
         said, version, schema = prompt.messages, prompt.template_version, schema or prompt.json_schema
     tools = tuple(tool.tool() for tool in wanted.tools)
     reply = ask(wish_of(wanted, said, stop=tuple(wanted.stop), json_schema=schema, tools=tools), context)
-    answer = spoken(reply.answer)
+    conversation = [*map(MessageField.of, said), answer := spoken(reply.answer)]
     return TextGenerationOutput(
         ai_response=reply.answer.text,
         result=reply.value,
         tool_calls=answer.tool_calls,
-        messages=[message.as_variable() for message in [*conversation, answer]],
+        messages=[message.as_variable() for message in conversation],
         template=wanted.template,
         template_version=version,
         **answered(reply),

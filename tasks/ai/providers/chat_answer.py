@@ -30,6 +30,9 @@ REASONS = {
 }
 
 
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -108,10 +111,10 @@ def _tool_calls(calls: list[_ToolCall]) -> tuple[ToolCall, ...]:
 
 def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
     """The token counts by OpenAI's names; none are invented where a server sends none."""
-    counts = {name: count for name, count in usage.items() if type(count) is int}
+    counts = {name: usage[name] for name in COUNTS if type(usage.get(name)) is int}
     for details in ("prompt_tokens_details", "completion_tokens_details"):
         for name in ("cached_tokens", "reasoning_tokens"):
-            count = (usage.get(details) or {}).get(name)
-            if type(count) is int:
-                counts[name] = count
+            inner = usage.get(details)
+            if isinstance(inner, dict) and type(inner.get(name)) is int:
+                counts[name] = inner[name]
     return counts

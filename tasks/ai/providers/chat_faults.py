@@ -12,6 +12,7 @@ All else is for `tasks.ai.providers.faults`.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import httpx2
 import openai
 
 from procos.domain.errors import BusinessError, PermanentError, TaskError, TransientError
-from tasks.ai.providers.faults import TIMED_OUT, of_status, too_long, unreachable
+from tasks.ai.providers.faults import TIMED_OUT, broke_off, of_status, too_long, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,20 +31,25 @@ TOO_LONG = {"context_length_exceeded", "exceed_context_size_error", "string_abov
 FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
 UNFIT = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 HTTP_ERRORS = range(400, 600)
 STREAM, STREAM_OPTIONS, TEMPERATURE = "stream", "stream_options", "temperature"
 DISPENSABLE = (STREAM_OPTIONS, STREAM, TEMPERATURE)
 """What some models refuse and an answer can do without, in the order in which it is given up."""
+REFUSALS = {
+    STREAM_OPTIONS: re.compile(r"\bstream(s|ing|_options)?\b"),
+    STREAM: re.compile(r"\bstream(s|ing)?\b"),
+    TEMPERATURE: re.compile(r"\btemperature\b"),
+}
+"""The words by which each is refused."""
 NEEDED = {"response_format": "JSON_SCHEMA", "tools": "TOOLS"}
 """What a server may refuse that a step cannot do without, and the setting that says so beforehand."""
 
 
 def task_error(error: openai.APIError, profile: Profile, *, model: str) -> TaskError:
     """Return the error a failed request amounts to."""
-    if isinstance(error, openai.APITimeoutError):
-        return TransientError(f"{profile.place} did not answer in time", code=TIMED_OUT)
     if not isinstance(error, openai.APIStatusError):
-        return unreachable(profile, error.__cause__ or error)
+        return _of_transport(error, profile)
     return _of_what_it_says(error, profile) or of_status(
         error.status_code, error.response.headers, profile, model=model, said=_message(error)
     )
@@ -62,7 +68,17 @@ def declined(error: openai.APIError, sent: Collection[str]) -> str | None:
     if not isinstance(error, openai.APIStatusError) or error.status_code not in UNFIT:
         return None
     words = _words(error)
-    return next((part for part in DISPENSABLE if part in sent and part.removesuffix("_options") in words), None)
+    return next((part for part in DISPENSABLE if part in sent and REFUSALS[part].search(words)), None)
+
+
+def _of_transport(error: openai.APIError, profile: Profile) -> TaskError:
+    """Tell what was never sent, which costs nothing, from what was, which may."""
+    cause = error.__cause__ or error
+    if isinstance(cause, NOT_SENT):
+        return unreachable(profile, cause)
+    if isinstance(error, openai.APITimeoutError):
+        return TransientError(f"{profile.place} did not answer in time", code=TIMED_OUT)
+    return broke_off(profile, type(cause).__name__)
 
 
 def _of_what_it_says(error: openai.APIStatusError, profile: Profile) -> TaskError | None:
@@ -93,5 +109,9 @@ def _words(error: openai.APIStatusError) -> str:
 
 
 def _message(error: openai.APIStatusError) -> str:
-    message = error.body.get("message") if isinstance(error.body, dict) else None
-    return message if isinstance(message, str) else ""
+    body = error.body if isinstance(error.body, dict) else {}
+    message = body.get("message")
+    if error.status_code not in UNFIT:
+        return message if isinstance(message, str) else ""
+    # Its sentence may quote the question: what the machine says of it must do.
+    return ", ".join(str(body[name]) for name in ("code", "param") if isinstance(body.get(name), str))

@@ -10,6 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
+from procos.domain.errors import TransientError
 from tasks.ai.providers.faults import broke_off, not_an_answer, too_large
 
 if TYPE_CHECKING:
@@ -40,11 +43,15 @@ def assembled(
         TransientError: the events end before the answer does.
     """
     completion = _Assembly(profile, largest, heard)
-    for event in _events(pieces, profile, largest):
-        if event == DONE:
-            completion.is_over = True
-            break
-        completion.add(event)
+    try:
+        for event in _events(pieces, profile, largest):
+            if event == DONE:
+                completion.is_over = True
+                break
+            completion.add(event)
+    except (TransientError, httpx2.HTTPError):
+        if not completion.is_over:
+            raise  # else the answer is whole, and only the end of the stream is missing
     return completion.whole()
 
 
@@ -68,7 +75,7 @@ class _Assembly:
         if error := chunk.get("error"):
             raise StreamedError(error if isinstance(error, dict) else {"message": str(error)})
         self._fields |= {name: chunk[name] for name in ("model", "usage") if chunk.get(name)}
-        for choice in chunk.get("choices") or ():
+        for choice in _list(chunk.get("choices")):
             self._take(choice)
 
     def whole(self) -> dict[str, Any]:
@@ -93,7 +100,7 @@ class _Assembly:
         for name, parts in self._texts.items():
             if text := self._text(said.get(name), name):
                 parts.append(text)
-        for call in said.get("tool_calls") or ():
+        for call in _list(said.get("tool_calls")):
             self._take_call(call)
 
     def _take_call(self, part: Any) -> None:
@@ -118,6 +125,10 @@ class _Assembly:
         if text:
             self._heard(text)
         return text
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _events(pieces: Iterable[bytes], profile: Profile, largest: int) -> Iterator[str]:

@@ -10,8 +10,9 @@
 | 413                                            | BusinessError CONTEXT_TOO_LONG                           |
 | anything else                                  | PermanentError REQUEST_REFUSED                           |
 
-What a provider says may quote the question, and on 401 part of the key: 401 and 403 are told in our own words, the
-rest is cut short, and the key is struck out. Each adapter looks first at what its own servers say beside the status.
+What a provider says may quote the question, and on 401 part of the key: 401 and 403 are told in our own words, of a
+refused request only the machine's code, the rest is cut short, and the key is struck out. Each adapter looks first at
+what its own servers say beside the status.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ TROUBLES = frozenset({UNREACHABLE, TIMED_OUT, STALLED, BROKE_OFF, FAILED})
 
 AGAIN = "TRY_AGAIN"
 """The code of a refusal that is about this one request."""
-NO_TIME = "NO_TIME"
-"""The code of a step whose own time is up, whoever it waits for."""
+NO_TIME, OUT_OF_TIME = "NO_TIME", "OUT_OF_TIME"
+"""The codes of a step whose own time is up, before it has asked and while it waits, whoever it waits for."""
 
 TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 DEFAULT_PATIENCE = timedelta(seconds=30)
 LEAST_PATIENCE = timedelta(seconds=1)
-MOST_PATIENCE = timedelta(minutes=5)
+MOST_PATIENCE = timedelta(days=1)
 
 
 def of_status(status: int, headers: Mapping[str, str], profile: Profile, *, model: str, said: str = "") -> TaskError:

@@ -35,7 +35,7 @@ def of(
     may_lack: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Return why a provider cannot be used now, or nothing; one that `may_lack` the address is fine without it."""
+    """Return why a provider cannot be used now, or nothing; one that `may_lack` the list is well if it answers."""
     key = (url, profile.name)
     with _lock:
         asked_at, reason = _known.get(key, (float("-inf"), ""))
@@ -70,8 +70,6 @@ def _asked(profile: Profile, url: str, headers: Mapping[str, str], *, may_lack: 
     except requests.RequestException as error:
         log.warning("ai.unavailable", provider=profile.name, reason=type(error).__name__)
         return f"{profile.place} does not answer ({type(error).__name__})"
-    if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return f"{profile.place} refuses us ({response.status_code}): check {profile.key_setting}"
-    if response.status_code == HTTPStatus.OK or (may_lack and response.status_code == HTTPStatus.NOT_FOUND):
+    if response.status_code == HTTPStatus.OK or (may_lack and response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR):
         return ""
     return f"{profile.place} answered {response.status_code}"

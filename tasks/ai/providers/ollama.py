@@ -20,7 +20,7 @@ from tasks.ai.providers.faults import broke_off, of_status, too_long, unreachabl
 from tasks.ai.providers.ollama_wire import Reply, Said, error_in, message_of, read, written
 from tasks.ai.providers.patience import Patience
 from tasks.ai.providers.waiting import checked, client
-from tasks.ai.tokens import estimate_tokens
+from tasks.ai.tokens import estimate_question, estimate_tokens
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -129,7 +129,7 @@ class Ollama:
     def _was_cut(self, question: Question, said: Said) -> bool:
         """Whether the server saw less than was asked: it counts fewer tokens than the text can have."""
         counted = said.prompt_tokens
-        if counted is None or self.estimate_tokens(question.text) + question.max_tokens <= self._context:
+        if counted is None or estimate_question(question) + question.max_tokens <= self._context:
             return False
         fewest = len("".join(question.text.split())) // LONGEST_TOKEN
         return counted < fewest or counted + said.completion_tokens >= self._context

@@ -11,6 +11,7 @@ Importing this module imports `openai`, which takes a second: do so where a ques
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2  # the transport of openai's client: its errors come through while a body is read
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 8 * 1024 * 1024
 CONNECT_SECONDS = 5.0
+REMEMBERED_SECONDS = 600.0
 
 log = get_logger(__name__)
 
 _clients: dict[tuple[str, str], openai.OpenAI] = {}
 _clients_lock = threading.Lock()
-_declined: dict[tuple[str, str], frozenset[str]] = {}
-"""What a provider has declined for a model, of what an answer can do without."""
+_declined: dict[tuple[str, str], tuple[frozenset[str], float]] = {}
+"""What a provider has declined for a model, of what an answer can do without, and until when that is remembered."""
 
 
 class OpenaiCompatible:
@@ -77,7 +79,8 @@ class OpenaiCompatible:
         """Ask with all that provider and model are known to take, and with less as they decline."""
         asked = (self._profile.base_url, question.model)
         while True:
-            sent = [part for part in DISPENSABLE if part not in _declined.get(asked, frozenset())]
+            known = _known_to_decline(asked)
+            sent = [part for part in DISPENSABLE if part not in known]
             try:
                 return self._post(question, sent, patience)
             except openai.APIError as error:
@@ -85,7 +88,7 @@ class OpenaiCompatible:
                 part = declined(error, sent)
                 if part is None:
                     raise task_error(error, self._profile, model=question.model) from error
-                _declined[asked] = _declined.get(asked, frozenset()) | {part}
+                _declined[asked] = (known | {part}, time.monotonic() + REMEMBERED_SECONDS)
                 log.info("ai.part_declined", provider=self._profile.name, model=question.model, part=part)
             except httpx2.HTTPError as error:
                 patience.check()
@@ -114,6 +117,11 @@ class OpenaiCompatible:
             if len(body) > LARGEST_BODY:
                 raise too_large(self._profile, LARGEST_BODY)
         return bytes(body)
+
+
+def _known_to_decline(asked: tuple[str, str]) -> frozenset[str]:
+    parts, until = _declined.get(asked, (frozenset[str](), 0.0))
+    return parts if time.monotonic() < until else frozenset()
 
 
 def _in_time(pieces: Iterable[bytes], patience: Patience) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import StepCancelled, TransientError
-from tasks.ai.providers.faults import NO_TIME, STALLED, TIMED_OUT
+from tasks.ai.providers.faults import NO_TIME, OUT_OF_TIME, STALLED, TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class Patience:
         limit = min(profile.timeout, within).total_seconds()
         if limit <= 0:
             raise TransientError("no time is left to ask the AI provider", code=NO_TIME)
-        self._code = TIMED_OUT if profile.timeout <= within else NO_TIME
+        self._code = TIMED_OUT if profile.timeout <= within else OUT_OF_TIME
         self._profile, self._watch, self._clock = profile, watch, clock
         self._deadline = clock() + limit
         self._next_piece: float | None = clock() + profile.first_token_timeout.total_seconds()

@@ -42,6 +42,7 @@ class TestAiQuery:
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         assert attempt == {
             "provider": "openai", "model": "model-0613", "outcome": "answered", "usage": usage, "cost": 0.0,
+            "price_source": "free",
         }  # fmt: skip
         assert output == {
             "ai_response": "42",

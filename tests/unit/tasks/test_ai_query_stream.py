@@ -87,6 +87,27 @@ class TestStreamedAnswer:
         with pytest.raises(TransientError, match="broke off its answer"):
             ask()
 
+    def test_that_is_whole_needs_no_orderly_end(
+        self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer
+    ) -> None:
+        provider_server.stream(chunk("42"), chunk(finish_reason="stop"))
+        provider_server.headers = {**provider_server.headers, "content-length": "100000"}
+        assert ask().ai_response == "42"
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"usage": {"prompt_tokens_details": [1], "model": 3, "provider": 4}},
+            {"choices": 3},
+            {"choices": [{"index": 0, "delta": {"tool_calls": 3}}]},
+        ],
+    )
+    def test_is_not_lost_over_odd_fields(
+        self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer, odd: dict[str, Any]
+    ) -> None:
+        provider_server.stream(chunk("42"), chunk(finish_reason="stop"), odd, "[DONE]")
+        assert ask().ai_response == "42"
+
     def test_keeps_to_the_first_choice(
         self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer
     ) -> None:
@@ -174,7 +195,7 @@ class TestServerThatDeclines:
 
     def test_is_not_asked_for_ever(self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer) -> None:
         provider_server.declines = lambda _: "no streams, ever"
-        with pytest.raises(PermanentError, match="no streams, ever"):
+        with pytest.raises(PermanentError, match="answered 400"):
             ask()
         assert len(provider_server.requests) == 3
 

@@ -12,12 +12,13 @@ from procos.domain.errors import BusinessError, PermanentError, TransientError
 from procos.settings import load_settings
 from tasks.ai.asking import ask
 from tasks.ai.chain import Called
-from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool
+from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool, ToolCall
 from tasks.ai.reply import Reply, Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from tasks.ai.chain import Candidate
     from tasks.ai.provider import Profile
     from tasks.context import TaskContext
 
@@ -39,6 +40,11 @@ class Calls:
     def __init__(self, *outcomes: Called | Exception) -> None:
         self.outcomes = list(outcomes)
         self.asked: list[tuple[str, Question]] = []
+        self.kept = ""
+        """Whose answer is kept from an earlier run."""
+
+    def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        return next((each for each in candidates if each.profile.name == self.kept), None)
 
     def __call__(self, profile: Profile, question: Question) -> Called:
         self.asked.append((profile.name, question))
@@ -72,6 +78,18 @@ class TestWhoIsAsked:
         calls = Calls(AWAY, answer("3"))
         asked(calls, BOTH | {"PROCOS_AI_FALLBACK": "other,openai"}, provider="other", model="big")
         assert [(name, question.model) for name, question in calls.asked] == [("other", "big"), ("openai", "first")]
+
+    def test_is_who_may_not_answer_now_where_there_is_nobody_else(self, asked: Callable[..., Reply]) -> None:
+        calls = Calls(BusinessError("BUDGET_EXCEEDED", "too dear"))
+        priced = {"PROCOS_OPENAI_INPUT_PRICE": "1000", "PROCOS_OPENAI_OUTPUT_PRICE": "1000"}
+        with pytest.raises(BusinessError, match="BUDGET_EXCEEDED"):
+            asked(calls, OPENAI | priced | {"PROCOS_AI_BUDGET_CALL": "0.0001"})
+        assert [name for name, _ in calls.asked] == ["openai"]
+
+    def test_is_whoever_has_answered_an_earlier_run(self, asked: Callable[..., Reply]) -> None:
+        calls = Calls(answer("3"))
+        calls.kept = "other"
+        assert asked(calls, OPENAI | OTHER).provider == "other"
 
     def test_is_nobody_who_takes_no_tools_where_there_are_some(self, asked: Callable[..., Reply]) -> None:
         tools = (Tool(name="add", description="", parameters={}),)
@@ -134,6 +152,13 @@ class TestAnswerOfAShape:
         with pytest.raises(BusinessError, match="cut off by max_tokens"):
             asked(calls, json_schema=SCHEMA)
         assert len(calls.asked) == 1
+
+    def test_is_not_asked_of_who_wants_tools_called(self, asked: Callable[..., Reply]) -> None:
+        call = ToolCall(id="c", name="add", arguments="{}")
+        calls = Calls(answer("", tool_calls=(call,), finish_reason=FinishReason.TOOL_CALLS))
+        tools = (Tool(name="add", description="", parameters={}),)
+        reply = asked(calls, json_schema=SCHEMA, tools=tools)
+        assert (reply.answer.tool_calls, reply.value, len(calls.asked)) == ((call,), None, 1)
 
 
 class TestReply:

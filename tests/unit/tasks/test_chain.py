@@ -68,6 +68,7 @@ class TestChain:
             {
                 "provider": "a", "model": "m-1", "outcome": "answered", "response_time_ms": 0,
                 "usage": {"total_tokens": 7}, "cost": 0.5,
+                "price_source": "",
             }
         ]  # fmt: skip
 
@@ -104,6 +105,28 @@ class TestChain:
         chain = chain_of({"a": TOO_LONG, "small": AWAY, "large": Called(answer=ANSWER)})
         chain.ask([candidate("a", window=4096), candidate("small", window=2048), candidate("large", window=8192)])
         assert asked == ["a", "large"]
+
+    def test_ends_where_a_fallback_says_no(self, chain_of: Callable[..., Chain]) -> None:
+        chain = chain_of({"a": AWAY, "b": BusinessError("REFUSED", "no"), "c": Called(answer=ANSWER)})
+        with pytest.raises(BusinessError, match="REFUSED"):
+            chain.ask([candidate(name) for name in "abc"])
+
+    def test_makes_no_incident_of_a_fallback_that_is_wrongly_set_up(self, chain_of: Callable[..., Chain]) -> None:
+        limited, denied = RateLimited("later", retry_in=NOW), PermanentError("no", code="AUTH_FAILED")
+        chain = chain_of({"a": limited, "b": denied})
+        with pytest.raises(RateLimited):
+            chain.ask([candidate("a"), candidate("b")])
+        assert [attempt.outcome for attempt in chain.attempts] == ["RATE_LIMITED", "AUTH_FAILED"]
+
+    @pytest.mark.parametrize(
+        ("error", "cost"), [(AWAY, Decimal(0)), (TransientError("stalled", code="PROVIDER_STALLED"), None)]
+    )
+    def test_says_what_a_failure_may_have_cost(
+        self, chain_of: Callable[..., Chain], error: TaskError, cost: Decimal | None
+    ) -> None:
+        chain = chain_of({"a": error, "b": Called(answer=ANSWER)})
+        chain.ask([candidate("a"), candidate("b")])
+        assert chain.attempts[0].cost == cost
 
     def test_ends_when_no_time_is_left(self, chain_of: Callable[..., Chain], asked: list[str]) -> None:
         chain = chain_of({"a": AWAY}, time_is_left=False)

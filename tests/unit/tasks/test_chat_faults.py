@@ -100,14 +100,19 @@ class TestTaskError:
 
     @pytest.mark.parametrize("status", [302, 400, 422, 451])
     def test_is_permanent_for_anything_else(self, fail: Callable[..., Any], status: int) -> None:
-        error = fail(status, {"message": "top_p\nis   wrong"})
+        error = fail(status, {"message": "top_p\nis   wrong", "code": "bad_value", "param": "top_p"})
         assert isinstance(error, PermanentError)
-        assert f"answered {status} (top_p is wrong)" in str(error)
+        assert f"answered {status}" in str(error)
+
+    def test_quotes_no_sentence_that_may_quote_the_question(self, fail: Callable[..., Any]) -> None:
+        error = fail(400, {"message": "invalid input: 'Jane Doe has'", "code": "bad_value", "param": "messages"})
+        assert "answered 400 (bad_value, messages)" in str(error)
+        assert "Jane" not in str(error)
 
     def test_strikes_out_the_key_and_cuts_long_words(
         self, fail: Callable[..., Any], provider_server: ProviderServer
     ) -> None:
-        message = str(fail(400, {"message": f"your key {provider_server.key} " + "x" * 5000}))
+        message = str(fail(500, {"message": f"your key {provider_server.key} " + "x" * 5000}))
         assert "your key ***" in message
         assert len(message) < 400
 

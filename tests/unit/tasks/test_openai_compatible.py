@@ -203,9 +203,7 @@ class TestWatch:
 
 
 class TestHealth:
-    @pytest.mark.parametrize(
-        ("status", "said"), [(200, ""), (404, ""), (401, "PROCOS_OPENAI_API_KEY"), (500, "answered 500")]
-    )
+    @pytest.mark.parametrize(("status", "said"), [(200, ""), (404, ""), (401, ""), (405, ""), (500, "answered 500")])
     def test_is_asked_of_the_list_of_models(self, provider_server: ProviderServer, status: int, said: str) -> None:
         health.forget()
         provider_server.tags_status = status

@@ -13,6 +13,7 @@ from tasks.ai.provider import Capabilities
 from tasks.ai.question_features import Features, features_of
 from tasks.ai.selection import COMPLEX_QUESTION, LONG_QUESTION, NONE, OLLAMA, OPENAI, Candidate, Choice, select
 
+ALL_THE_SAME = "; the question is for openai all the same, which says when"
 SHORT, LIMIT, LONG = "why?", "x" * LONG_QUESTION, "x" * (LONG_QUESTION + 1)
 TABLE = Policy(classes=(QuestionClass(name="large", up_to={}, groups=(("a", "b", "c"), ("d",))),))
 
@@ -74,7 +75,7 @@ class TestGuide:
                 True,
                 "Ollama answers; the complexity is above 0.8, but OpenAI has failed too often in the last while",
             ),
-            (0.0, {"headroom": 0.0}, False, "OpenAI has reached its limits and Ollama is not available"),
+            (0.0, {"headroom": 0.0}, False, "OpenAI has reached its limits and Ollama is not available" + ALL_THE_SAME),
         ],
     )
     def test_says_why(self, complexity: float, openai: Any, ollama: Any, reason: str) -> None:
@@ -124,11 +125,27 @@ class TestObstacles:
         assert (choice.reasons[candidate.name], choice.scores[candidate.name]) == (reason, 0.0)
 
     def test_may_leave_nobody(self) -> None:
-        choice = of_table(Candidate(name="a", headroom=0.0), Candidate(name="b", answers=lambda: False))
+        choice = of_table(Candidate(name="a", is_configured=False), Candidate(name="b", answers=lambda: False))
         assert (choice.provider, choice.ranked) == (NONE, ())
         assert choice.reason == (
-            "the question is large, and no provider for it can answer; a has reached its limits; b does not answer"
+            "the question is large, and no provider for it can answer; a is not configured; b does not answer"
         )
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"headroom": 0.0},
+            {"breaker_is_open": True},
+            {"is_affordable": False},
+            {"capabilities": Capabilities(context_window=1)},
+        ],
+    )
+    def test_that_pass_leave_the_question_to_the_best_of_those_who_may_answer_later(
+        self, facts: dict[str, Any]
+    ) -> None:
+        choice = of_table(Candidate(name="b", **facts), Candidate(name="d", **facts), Candidate(name="z"))
+        assert (choice.provider, choice.ranked) == ("b", ())
+        assert choice.reason.endswith("the question is for b all the same, which says when")
 
 
 class TestEquals:
