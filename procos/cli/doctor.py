@@ -23,6 +23,8 @@ from procos.engine.transport import Transport
 from procos.models import find_models, read_model
 from procos.queues import SHELF, depths
 from procos.routes import by_queue, routes
+from tasks.ai.inspection import faults_of_ai
+from tasks.ai.providers.registry import profiles
 from tasks.secrets.connections import known_connections
 from tasks.secrets.inspection import allowed_secrets, faults_of_connections, faults_of_secrets
 
@@ -60,7 +62,7 @@ class Finding:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Check settings, secrets, engine, broker, Redis, the blob store, and the models against the routes."""
+    """Check settings, secrets, AI providers, engine, broker, Redis, blob store, and the models against the routes."""
     findings = list(_findings(settings()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -74,6 +76,7 @@ def _findings(chosen: Settings) -> Iterator[Finding]:
     yield Finding(check="settings", health=Health.GOOD, text=f"{len(chosen.set_by_user)} set, all known")
     checks = {
         "secrets": _secrets,
+        "ai": _ai,
         "engine": _engine,
         "broker": _broker,
         "redis": _redis,
@@ -108,6 +111,14 @@ def _secrets(chosen: Settings) -> Iterator[Finding]:
     if (secrets or connections) and not (missing or broken):
         found = f"secrets found: {len(secrets)}, connections: {', '.join(sorted(connections)) or 'none'}"
         yield Finding(check="secrets", health=Health.GOOD, text=found)
+
+
+def _ai(chosen: Settings) -> Iterator[Finding]:
+    faults = list(faults_of_ai(chosen))
+    for text in faults:
+        yield Finding(check="ai", health=Health.BAD, text=text, cure="mend the setting on the hosts of the ai workers")
+    if not faults and (names := profiles(chosen)):
+        yield Finding(check="ai", health=Health.GOOD, text=f"providers: {', '.join(names)}")
 
 
 def _engine(chosen: Settings) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from tasks.ai.breaker import breakers
 from tasks.ai.limits import limits
 from tasks.ai.policy import policy_from
 from tasks.ai.prices import is_free, price_of
-from tasks.ai.providers.registry import OLLAMA, TO_CONFIGURE, profile_named, profiles, provider_of
+from tasks.ai.providers.registry import OLLAMA, known_names, profile_named, profiles, provider_of
 from tasks.ai.question_features import features_of
 from tasks.ai.selection import AUTO, NONE, Candidate, Choice, select
 
@@ -63,7 +63,7 @@ def select_provider(
         PermanentError: no provider can be asked, or the policy table is wrong.
     """
     configured = profiles(settings)
-    known = [*TO_CONFIGURE, *(name for name in configured if name not in TO_CONFIGURE)]
+    known = known_names(settings)
     policy = policy_from(settings.ai.policy, known=known) if settings.ai.policy else None
     features = features_of(
         question,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from procos.queues import Queue
+from tests.scripted_provider import scripted_provider
 from tests.services import wait_until
 from tests.worker.nodes import WorkerContainer
 
@@ -18,53 +17,22 @@ if TYPE_CHECKING:
 
     from procos.domain.dispatch import DispatchRef
     from tests.broker_view import BrokerView
+    from tests.scripted_provider import ScriptedProvider
     from tests.services import Service
-
-ANSWER = b"""data: {"choices": [{"delta": {"content": "42"}, "finish_reason": "stop"}], "model": "m"}
-
-data: [DONE]
-
-"""
-
-
-class CountingServer(ThreadingHTTPServer):
-    """A provider that counts what it is asked."""
-
-    asked = 0
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: CountingServer
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.server.asked += 1
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.end_headers()
-        self.wfile.write(ANSWER)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test output clean."""
 
 
 @pytest.fixture
-def provider() -> Iterator[CountingServer]:
-    with CountingServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+def provider() -> Iterator[ScriptedProvider]:
+    with scripted_provider() as server:
         yield server
-        server.shutdown()
-        thread.join(5)
 
 
 @pytest.fixture
 def worker(
-    rabbitmq: Service, redis_server: Service, provider: CountingServer, broker: BrokerView, tmp_path: Path
+    rabbitmq: Service, redis_server: Service, provider: ScriptedProvider, broker: BrokerView, tmp_path: Path
 ) -> Iterator[WorkerContainer]:
     broker.declare()
-    url = f"http://127.0.0.1:{provider.server_address[1]}/v1"
-    settings = {"PROCOS_OPENAI_API_KEY": "any", "PROCOS_OPENAI_BASE_URL": url, "PROCOS_OPENAI_MODEL": "m"}
+    settings = {"PROCOS_OPENAI_API_KEY": "any", "PROCOS_OPENAI_BASE_URL": provider.url, "PROCOS_OPENAI_MODEL": "m"}
     container = WorkerContainer(
         ["-Q", "ai"], {**rabbitmq.environment, **redis_server.environment, **settings}, tmp_path
     )
@@ -77,7 +45,7 @@ class TestKilledWorker:
     def test_costs_no_second_paid_call(
         self,
         worker: WorkerContainer,
-        provider: CountingServer,
+        provider: ScriptedProvider,
         send: Callable[..., DispatchRef],
         broker: BrokerView,
         tmp_path: Path,
@@ -90,4 +58,4 @@ class TestKilledWorker:
         callback: Any = broker.take(Queue.CALLBACKS, 60)
         assert callback.headers["task"] == "procos.complete"
         assert effects.read_text().split() == ["answered", "kept"]
-        assert provider.asked == 1
+        assert len(provider.asked) == 1

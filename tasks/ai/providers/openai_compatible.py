@@ -78,9 +78,9 @@ class OpenaiCompatible:
     def _answered(self, question: Question, patience: Patience) -> bytes | Mapping[str, Any]:
         """Ask with all that provider and model are known to take, and with less as they decline."""
         asked = (self._profile.base_url, question.model)
-        while True:
-            known = _known_to_decline(asked)
-            sent = [part for part in DISPENSABLE if part not in known]
+        given_up = _known_to_decline(asked)
+        while True:  # one part less each time
+            sent = [part for part in DISPENSABLE if part not in given_up]
             try:
                 return self._post(question, sent, patience)
             except openai.APIError as error:
@@ -88,7 +88,8 @@ class OpenaiCompatible:
                 part = declined(error, sent)
                 if part is None:
                     raise task_error(error, self._profile, model=question.model) from error
-                _declined[asked] = (known | {part}, time.monotonic() + REMEMBERED_SECONDS)
+                given_up |= {part}
+                _declined[asked] = (given_up, time.monotonic() + REMEMBERED_SECONDS)
                 log.info("ai.part_declined", provider=self._profile.name, model=question.model, part=part)
             except httpx2.HTTPError as error:
                 patience.check()

@@ -38,6 +38,11 @@ def profiles(settings: Settings) -> Mapping[str, Profile]:
     return {profile.name: profile for profile in found if profile is not None}
 
 
+def known_names(settings: Settings) -> list[str]:
+    """Return the names of all providers, the built-in ones first, whether they are configured or not."""
+    return list(dict.fromkeys([*TO_CONFIGURE, *settings.providers]))
+
+
 def profile_named(name: str, settings: Settings) -> Profile:
     """Return what is known of one provider.
 
@@ -53,7 +58,7 @@ def profile_named(name: str, settings: Settings) -> Profile:
             f"AI provider {name!r} is not configured: set {TO_CONFIGURE[name]}; configured: {listed}",
             code="PROVIDER_NOT_CONFIGURED",
         )
-    known = [*TO_CONFIGURE, *(other for other in configured if other not in TO_CONFIGURE)]
+    known = known_names(settings)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise PermanentError(
@@ -74,11 +79,6 @@ def provider_of(profile: Profile) -> Provider:
             code="UNKNOWN_PROVIDER",
         )
     return kinds[profile.kind](profile)
-
-
-def provider_named(name: str, settings: Settings) -> Provider:
-    """Return a configured provider; errors as `profile_named` and `provider_of` say."""
-    return provider_of(profile_named(name, settings))
 
 
 @cache

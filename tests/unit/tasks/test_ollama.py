@@ -14,7 +14,7 @@ from procos.settings import load_settings
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool, ToolCall
 from tasks.ai.provider import Watch
 from tasks.ai.providers import ollama as ollama_module
-from tasks.ai.providers.registry import provider_named
+from tasks.ai.providers.registry import profile_named, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def reply(provider_server: ProviderServer) -> Callable[..., None]:
 def ask(provider_server: ProviderServer) -> Callable[..., Answer]:
     def ask(asked: Question | None = None, watch: Watch | None = None, seconds: float = 5.0, **environ: str) -> Answer:
         settings = load_settings({"PROCOS_OLLAMA_URL": provider_server.url, **environ}, dotenv=None)
-        provider = provider_named("ollama", settings)
+        provider = provider_of(profile_named("ollama", settings))
         return provider.complete(asked or question(), within=timedelta(seconds=seconds), watch=watch or Watch())
 
     return ask
@@ -197,7 +197,9 @@ class TestTrouble:
     def test_is_a_server_that_is_not_there(self) -> None:
         settings = load_settings({"PROCOS_OLLAMA_URL": "http://127.0.0.1:9"}, dotenv=None)
         with pytest.raises(TransientError, match="cannot be reached"):
-            provider_named("ollama", settings).complete(question(), within=timedelta(seconds=5), watch=Watch())
+            provider_of(profile_named("ollama", settings)).complete(
+                question(), within=timedelta(seconds=5), watch=Watch()
+            )
 
     def test_is_an_answer_larger_than_the_limit(
         self, ask: Callable[..., Answer], reply: Callable[..., None], monkeypatch: pytest.MonkeyPatch

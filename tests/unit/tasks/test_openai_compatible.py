@@ -14,7 +14,7 @@ from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role,
 from tasks.ai.provider import Watch
 from tasks.ai.providers import health, openai_compatible
 from tasks.ai.providers.chat_request import written
-from tasks.ai.providers.registry import profile_named, provider_named
+from tasks.ai.providers.registry import profile_named, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def nothing_declined(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(provider_server: ProviderServer) -> Callable[..., Answer]:
     def ask(asked: Question | None = None, watch: Watch | None = None, **environ: str) -> Answer:
         given = {"PROCOS_OPENAI_API_KEY": "key", "PROCOS_OPENAI_BASE_URL": f"{provider_server.url}/v1", **environ}
-        provider = provider_named("openai", load_settings(given, dotenv=None))
+        provider = provider_of(profile_named("openai", load_settings(given, dotenv=None)))
         return provider.complete(asked or question(), within=timedelta(seconds=10), watch=watch or Watch())
 
     return ask
@@ -208,7 +208,7 @@ class TestHealth:
         health.forget()
         provider_server.tags_status = status
         environ = {"PROCOS_OPENAI_API_KEY": "key", "PROCOS_OPENAI_BASE_URL": f"{provider_server.url}/v1"}
-        provider = provider_named("openai", load_settings(environ, dotenv=None))
+        provider = provider_of(profile_named("openai", load_settings(environ, dotenv=None)))
         first, second = provider.health(), provider.health()
         assert first == second
         assert said in first

@@ -12,7 +12,7 @@ from procos.domain.errors import PermanentError
 from procos.settings import load_settings
 from tasks.ai.provider_selection import ProviderSelectionInput, provider_selection
 from tasks.ai.providers import health
-from tasks.ai.providers.registry import profile_named, profiles, provider_named
+from tasks.ai.providers.registry import profile_named, profiles, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,12 +112,12 @@ class TestProviderSelection:
 class TestProviderNamed:
     def test_lists_the_known_ones_for_an_unknown_name(self) -> None:
         with pytest.raises(PermanentError, match="unknown AI provider 'gpt'; known: openai, ollama"):
-            provider_named("gpt", load_settings({}, dotenv=None))
+            provider_of(profile_named("gpt", load_settings({}, dotenv=None)))
 
     def test_lists_the_configured_ones_for_one_that_is_not(self) -> None:
         settings = load_settings({"PROCOS_OPENAI_API_KEY": "key"}, dotenv=None)
         with pytest.raises(PermanentError, match="set PROCOS_OLLAMA_URL; configured: openai"):
-            provider_named("ollama", settings)
+            provider_of(profile_named("ollama", settings))
 
     def test_knows_those_that_users_name(self) -> None:
         settings = load_settings(
@@ -127,7 +127,7 @@ class TestProviderNamed:
         assert list(profiles(settings)) == ["mistral"]
         assert profile_named("mistral", settings).address_setting == "PROCOS_PROVIDERS__MISTRAL__URL"
         with pytest.raises(PermanentError, match=r"known: openai, ollama, mistral; .*did you mean mistral\?"):
-            provider_named("mistrl", settings)
+            provider_of(profile_named("mistrl", settings))
 
     def test_names_the_kinds_it_knows(self) -> None:
         settings = load_settings(
@@ -139,7 +139,7 @@ class TestProviderNamed:
             dotenv=None,
         )
         with pytest.raises(PermanentError, match="of kind 'telepathy'; known: ollama, openai"):
-            provider_named("x", settings)
+            provider_of(profile_named("x", settings))
 
     def test_shows_neither_key_nor_password(self) -> None:
         settings = load_settings(
