@@ -62,6 +62,22 @@ class TestCompletion:
         assert_tells_how_it_came_about(variables)
 
 
+class TestFourAtOnce:
+    def test_are_all_answered(self, stack: Any, eventually: Callable[..., None]) -> None:
+        beginnings = [f"The {word} step of a process is" for word in ("first", "second", "third", "fourth")]
+        ids = [
+            stack.start(
+                "ai_completion_process",
+                prefix={"type": "String", "value": beginning},
+                max_tokens={"type": "Long", "value": 30},
+            )
+            for beginning in beginnings
+        ]
+        eventually(lambda: stack.finished(ids) == len(ids), seconds=90, what="four answers")
+        completed = [stack.variables(each)["completed_text"]["value"] for each in ids]
+        assert all(text.startswith(beginning) for text, beginning in zip(completed, beginnings, strict=True))
+
+
 class TestExtraction:
     def test_keeps_to_the_schema(self, ran: Callable[..., dict[str, Any]]) -> None:
         document = ran("text_extraction_process")

@@ -97,3 +97,16 @@ class TestCancelledQuery:
         send("ai_query", user_query="Hello?", max_tokens=5, temperature=0)
         assert "ai_response" in str(broker.take(Queue.CALLBACKS, 30).body)
         assert (broker.waiting("ai"), broker.waiting(Queue.CALLBACKS)) == (0, 0)
+
+
+class TestKilledQuery:
+    def test_frees_the_model_and_is_answered_by_the_next_worker(
+        self, worker: WorkerContainer, model: Model, send: Callable[..., DispatchRef], broker: BrokerView
+    ) -> None:
+        send("ai_query", user_query="Tell me a very long story.", max_tokens=300, temperature=0)
+        wait_until(lambda: model.working() == 1, 30, what="the model answers")
+        worker.kill()
+        wait_until(lambda: model.working() == 0, 10, what="the model is free")
+        assert broker.waiting(Queue.CALLBACKS) == 0
+        worker.start()
+        assert "ai_response" in str(broker.take(Queue.CALLBACKS, 60).body)
