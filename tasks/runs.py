@@ -19,6 +19,8 @@ class Run:
     queue: str
     worker: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    starts: int | None = None
+    """How often the dispatch was started, this run included; None where nobody could count."""
     in_process_of_its_own: bool = False
     """It runs in the main thread of a process that may be interrupted, and killed: Celery starts another."""
     is_working: bool = False

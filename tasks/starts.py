@@ -52,7 +52,7 @@ class Start(StrEnum):
 def note_start(
     run: Run, *, max_starts: int, settings: RedisSettings, pause: Callable[[float], object] | None = None
 ) -> Start:
-    """Write that this worker starts the dispatch, and say whether it should go on."""
+    """Write that this worker starts the dispatch, and say whether it should go on; the run is told the count."""
     try:
         starts = _answer(run, settings.url, pause or threading.Event().wait)
     except redis.RedisError as error:
@@ -63,6 +63,7 @@ def note_start(
             return Start.NOT_WANTED
         case int() if starts == ANOTHER_RUNS:
             return Start.RUNS_ELSEWHERE
+    run.starts = starts or None
     return Start.TOO_OFTEN if starts > max_starts else Start.RUN
 
 

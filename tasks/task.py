@@ -106,7 +106,7 @@ def _run(
     )
     try:
         run = _started(ref, task, route, settings)
-        context = _context(dispatch, run, task.request.id, route, settings)
+        context = _context(dispatch, run, task.request, route, settings)
         outcome = _outcome(
             lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
         )
@@ -169,19 +169,27 @@ def _end(**_: object) -> None:
     end_when_only_waiting(heartbeat(settings.redis.url), after=settings.worker.soft_shutdown)
 
 
-def _context(dispatch: Dispatch, run: Run, celery_id: str, route: Route, settings: Settings) -> TaskContext:
+def _context(dispatch: Dispatch, run: Run, request: Any, route: Route, settings: Settings) -> TaskContext:
     limit = route.time_limit.total_seconds() if route.time_limit else settings.worker.time_limit
     return TaskContext(
         external_task_id=dispatch.ref.external_task_id,
         process_instance_id=dispatch.ref.process_instance_id,
         business_key=dispatch.business_key,
         topic=dispatch.ref.topic,
-        celery_id=celery_id,
+        celery_id=request.id,
         settings=settings,
         deadline=time.monotonic() + limit,
+        started_before=_was_started_before(run, request),
         cancelled=run.cancelled.is_set,
         constants=_constants(dispatch),
     )
+
+
+def _was_started_before(run: Run, request: Any) -> bool:
+    """Take the broker's word, where nobody counts: what it delivers again may have been started."""
+    if run.starts is not None:
+        return run.starts > 1
+    return bool((request.delivery_info or {}).get("redelivered"))
 
 
 def _constants(dispatch: Dispatch) -> Mapping[str, str]:

@@ -73,6 +73,7 @@ def _ledger_in_memory(ledger: FakeLedger) -> Iterator[None]:
         (starts, *_rest) = ledger.mark_started(run.ref, WORKER, run=run.id)
         if starts == NOT_WANTED:
             return Start.NOT_WANTED
+        run.starts = starts
         return Start.TOO_OFTEN if starts > max_starts else Start.RUN
 
     with patch.multiple(tasks.task, note_start=note_start, heartbeat=lambda _url: Hearts()):

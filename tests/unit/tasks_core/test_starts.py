@@ -63,6 +63,15 @@ class TestNoteStart:
     def test_follows_the_ledger(self, monkeypatch: pytest.MonkeyPatch, answer: int, expected: Start) -> None:
         assert start(monkeypatch, [answer])[0] is expected
 
+    @pytest.mark.parametrize(("answer", "starts"), [(0, None), (1, 1), (3, 3), (-1, None)])
+    def test_tells_the_run_how_often_it_was_started(
+        self, monkeypatch: pytest.MonkeyPatch, answer: int, starts: int | None
+    ) -> None:
+        monkeypatch.setattr(tasks.starts, "_script", lambda _: Ledger([[answer]]))
+        started = run()
+        note_start(started, max_starts=3, settings=RedisSettings())
+        assert started.starts == starts
+
     def test_names_itself_by_an_id_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ids = [start(monkeypatch, [1])[1].asked[0][3] for _ in range(2)]
         assert len(set(ids)) == 2

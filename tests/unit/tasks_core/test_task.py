@@ -77,12 +77,22 @@ def beating(monkeypatch: pytest.MonkeyPatch) -> Beating:
 
 
 @pytest.fixture
-def run(start: dict[str, Start], beating: Beating) -> Callable[..., Any]:  # noqa: ARG001  # no Redis in unit tests
+def delivery() -> dict[str, object]:
+    """What the broker says of the message."""
+    return {"redelivered": False}
+
+
+@pytest.fixture
+def run(
+    start: dict[str, Start],  # noqa: ARG001  # no Redis in unit tests
+    beating: Beating,  # noqa: ARG001  # nor a heartbeat
+    delivery: dict[str, object],
+) -> Callable[..., Any]:
     """Run a function as the worker would; returns what travels."""
     settings = load_settings({"PROCOS_WORKER_TIME_LIMIT": "60"}, dotenv=None)
     celery_task = SimpleNamespace(
         app=SimpleNamespace(conf=SimpleNamespace(procos=settings)),
-        request=SimpleNamespace(id="celery-id", hostname="worker@host"),
+        request=SimpleNamespace(id="celery-id", hostname="worker@host", delivery_info=delivery),
     )
 
     def run_one(
@@ -263,6 +273,52 @@ class TestStart:
         with pytest.raises(TaskFailed) as raised:
             tasks.task._run(lambda _: None, Question, ROUTE, takes_context=False, task=celery_task, kwargs={"a": 1})
         assert failure_from_json(raised.value.payload).code == "DISPATCH"
+
+
+class TestEarlierRun:
+    """Whether a task is told that an earlier run of its dispatch was cut off."""
+
+    @pytest.fixture
+    def was_told(self, run: Callable[..., Any]) -> Callable[[], bool]:
+        def look() -> bool:
+            told: list[bool] = []
+
+            def work(_: Question, context: TaskContext) -> None:
+                told.append(context.started_before)
+
+            run(work, takes_context=True, text="hi")
+            return told[0]
+
+        return look
+
+    @pytest.mark.parametrize(("starts", "expected"), [(1, False), (2, True)])
+    def test_is_told_by_the_count(
+        self, monkeypatch: pytest.MonkeyPatch, was_told: Callable[[], bool], starts: int, *, expected: bool
+    ) -> None:
+        def count(run: Run, **_: object) -> Start:
+            run.starts = starts
+            return Start.RUN
+
+        monkeypatch.setattr(tasks.task, "note_start", count)
+        assert was_told() is expected
+
+    def test_counts_for_more_than_what_the_broker_says(
+        self, monkeypatch: pytest.MonkeyPatch, was_told: Callable[[], bool], delivery: dict[str, object]
+    ) -> None:
+        def count(run: Run, **_: object) -> Start:
+            run.starts = 1
+            return Start.RUN
+
+        delivery["redelivered"] = True
+        monkeypatch.setattr(tasks.task, "note_start", count)
+        assert not was_told()
+
+    @pytest.mark.parametrize("redelivered", [True, False])
+    def test_is_told_by_the_broker_where_nobody_counts(
+        self, was_told: Callable[[], bool], delivery: dict[str, object], *, redelivered: bool
+    ) -> None:
+        delivery["redelivered"] = redelivered
+        assert was_told() is redelivered
 
 
 class TestHeartbeat:
