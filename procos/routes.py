@@ -128,6 +128,13 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             module="tasks.generic.response_formatting",
             variables=FORMATTING_VARIABLES,
         ),
+        Topic("notification"): Route(
+            task_name="procos.notification",
+            queue=Queue.GENERIC,
+            module="tasks.generic.notification",
+            variables=("audience", "title", "message", "severity", "details"),
+            errors=("NOT_NOTIFIED",),
+        ),
         Topic("system_initialization"): Route(
             task_name="procos.system_initialization",
             queue=Queue.GENERIC,

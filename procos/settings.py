@@ -29,6 +29,7 @@ from procos.setting_sections import (
     KernelSettings,
     LogSettings,
     Names,
+    NotificationSettings,
     RedisSettings,
     SecretsSettings,
     WorkerSettings,
@@ -46,6 +47,7 @@ __all__ = [
     "FlowerSettings",
     "KernelSettings",
     "LogSettings",
+    "NotificationSettings",
     "OllamaSettings",
     "OpenaiSettings",
     "ProviderSettings",
@@ -91,6 +93,7 @@ class Settings(BaseSettings):
     secrets: SecretsSettings = SecretsSettings()
     named_secrets: dict[str, SecretStr] = Field(default_factory=dict, exclude=True)
     blobs: BlobSettings = BlobSettings()
+    notification: NotificationSettings = NotificationSettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     process_directory: Path = Field(Path("processes"), description="Folder of the process models.")

@@ -84,7 +84,7 @@ def _await_steadiness(ledger: Ledger) -> None:
         lambda: ledger.in_flight(QUEUE) >= COUNT, seconds=READY_SECONDS + FILL_SECONDS, what=f"{COUNT} in flight"
     )
     await_true(
-        lambda: ledger.due_within(QUEUE, [LOCK / 2])[0] < COUNT / 50, seconds=FIRST_ROUND_SECONDS, what="all extended"
+        lambda: ledger.due_within(QUEUE, [LOCK / 2])[0] < COUNT / 1000, seconds=FIRST_ROUND_SECONDS, what="all extended"
     )
 
 
