@@ -32,6 +32,8 @@ DAYS = re.compile(r"\d+|P\d+D")
 EXPRESSION = re.compile(r"[$#]\{")
 THROWN = re.compile(r"""\$bpmnError\(\s*(["'])([^"'\\]+)\1""")
 """A code that an errorExpression names as a text; one that it computes is not looked for."""
+DECIDES_ALL = re.compile(r"\s*\$(bpmnError|jobError|ignoreError)\(")
+"""The beginning of an errorExpression that asks nothing first: no error leaves the step as the task has raised it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +154,8 @@ def _thrown(task: etree._Element, routes: Mapping[Topic, Route]) -> Mapping[str,
     route = routes.get(topic)
     expressions = [found.get("value") or "" for found in _properties(task, ERROR_EXPRESSION)]
     named = (code for text in expressions for _, code in THROWN.findall(text))
-    return dict.fromkeys(named, f"its {ERROR_EXPRESSION} throws") | dict.fromkeys(
-        route.errors if route else (), f"topic {topic!r} may raise"
-    )
+    raised = () if route is None or any(map(DECIDES_ALL.match, expressions)) else route.errors
+    return dict.fromkeys(named, f"its {ERROR_EXPRESSION} throws") | dict.fromkeys(raised, f"topic {topic!r} may raise")
 
 
 def _note(element: etree._Element, text: str, *, is_fault: bool = True) -> Note:

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from procos.domain.errors import PermanentError
-from procos.domain.external_task import Topic
 from procos.logs import get_logger
 from procos.routes import routes
+from tasks.context import TaskContext  # noqa: TC001  # process_task reads the hints
 from tasks.system.error_classes import ErrorAction, action_for, class_of
 from tasks.task import process_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from procos.domain.external_task import Topic
     from procos.routes import Route
 
-NOTIFICATION = Topic("notification")
+OPERATORS = "operators"
+"""The audience that is told of what is wrong with the system."""
 LONGEST_MESSAGE = 1000
 LONGEST_WORD = 100
 
@@ -47,20 +49,23 @@ class ErrorHandlingOutput(BaseModel):
     error_class: str
     error_action: str
     error_record: dict[str, str] = Field(description="class, code, source, message, at")
-    notify: bool = Field(description="whether somebody can be told: a route serves the topic notification")
+    notify: bool = Field(description="whether somebody can be told: there is an audience operators")
 
 
 @process_task(topic="error_handling")
-def error_handling(error: ErrorHandlingInput) -> ErrorHandlingOutput:
+def error_handling(error: ErrorHandlingInput, context: TaskContext) -> ErrorHandlingOutput:
     """Classify an error and record it.
 
     Raises:
         PermanentError: it needs a person, and the model wants an incident for that.
     """
-    return handled(error, routes(), now=datetime.now(UTC))
+    somebody = bool(context.settings.notification.audiences.get(OPERATORS))
+    return handled(error, routes(), notify=somebody, now=datetime.now(UTC))
 
 
-def handled(error: ErrorHandlingInput, table: Mapping[Topic, Route], *, now: datetime) -> ErrorHandlingOutput:
+def handled(
+    error: ErrorHandlingInput, table: Mapping[Topic, Route], *, notify: bool, now: datetime
+) -> ErrorHandlingOutput:
     """Decide by these routes."""
     business = {code for route in table.values() for code in route.errors}
     error_class = class_of(error.error_code, source=error.error_source, business=business)
@@ -80,7 +85,7 @@ def handled(error: ErrorHandlingInput, table: Mapping[Topic, Route], *, now: dat
             "message": _cut(error.error_message),
             "at": now.isoformat(timespec="seconds"),
         },
-        notify=NOTIFICATION in table,
+        notify=notify,
     )
 
 

@@ -165,6 +165,16 @@ class TestRemark:
     ) -> None:
         assert check(inside=MAPPING.format(name="errorExpression", value=expression)).remarks == ()
 
+    @pytest.mark.parametrize(
+        ("expression", "count"),
+        [("$ignoreError()", 0), (" $jobError('later')", 0), ("error.code = 'RUDE' ? $ignoreError()", 1)],
+    )
+    def test_is_not_made_where_every_error_takes_another_way(
+        self, check: Callable[..., Model], expression: str, count: int
+    ) -> None:
+        inside = MAPPING.format(name="errorExpression", value=expression)
+        assert len(check(inside=inside, beside="").remarks) == count
+
     @pytest.mark.parametrize("topic", ["${topic}", "#{topic}"])
     def test_is_not_made_of_a_topic_that_is_chosen_later(self, check: Callable[..., Model], topic: str) -> None:
         assert check(task=f' camunda:topic="{topic}"').topics == (topic,)

@@ -9,20 +9,23 @@ import pytest
 from pydantic import ValidationError
 
 from procos.domain.errors import PermanentError
-from procos.domain.external_task import Topic
-from procos.routes import ROUTES, Route
+from procos.routes import ROUTES
+from procos.settings import load_settings
 from tasks.system.error_classes import ErrorAction, ErrorClass, action_for, class_of
 from tasks.system.error_handling import LONGEST_MESSAGE, ErrorHandlingInput, error_handling, handled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from procos.testing import StepRunner
+    from tasks.context import TaskContext
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 DECLARED = {code for route in ROUTES.values() for code in route.errors}
 
 
 def handle(**fields: Any) -> dict[str, Any]:
-    return handled(ErrorHandlingInput(**{"error_source": "step", **fields}), ROUTES, now=NOW).model_dump()
+    return handled(ErrorHandlingInput(**{"error_source": "step", **fields}), ROUTES, notify=False, now=NOW).model_dump()
 
 
 class TestClass:
@@ -92,15 +95,21 @@ class TestErrorHandling:
             "notify": False,
         }
 
-    def test_needs_no_more_than_a_source(self) -> None:
-        assert error_handling(ErrorHandlingInput(error_source="step")).error_action == "retry"
+    def test_needs_no_more_than_a_source(self, context_with: Callable[..., TaskContext]) -> None:
+        context = context_with(load_settings({}, dotenv=None))
+        assert error_handling(ErrorHandlingInput(error_source="step"), context).error_action == "retry"
         with pytest.raises(ValidationError, match="error_source"):
             ErrorHandlingInput.model_validate({})
 
-    def test_says_that_somebody_can_be_told_when_a_route_is_there(self) -> None:
-        route = Route(task_name="procos.notification", queue="generic", module="")
-        table = {**ROUTES, Topic("notification"): route}
-        assert handled(ErrorHandlingInput(error_source="step"), table, now=NOW).notify
+    @pytest.mark.parametrize(
+        ("audiences", "expected"),
+        [('{"operators": [{"connection": "mail"}]}', True), ('{"operators": []}', False), ('{"default": []}', False)],
+    )
+    def test_says_whether_there_are_operators_to_tell(
+        self, context_with: Callable[..., TaskContext], audiences: str, *, expected: bool
+    ) -> None:
+        context = context_with(load_settings({"PROCOS_NOTIFICATION_AUDIENCES": audiences}, dotenv=None))
+        assert error_handling(ErrorHandlingInput(error_source="step"), context).notify is expected
 
     def test_cuts_a_long_message(self) -> None:
         assert len(handle(error_message="x" * 5000)["error_record"]["message"]) == LONGEST_MESSAGE

@@ -14,6 +14,7 @@ from procos.models import read_model
 from procos.request_kinds import SCHEMA
 from procos.routes import ROUTES
 from procos.shipped import shipped_processes
+from tasks.system.error_handling import OPERATORS
 
 NAMES = {
     "bpmn": "http://www.omg.org/spec/BPMN/20100524/MODEL",
@@ -199,6 +200,14 @@ class TestOrchestrator:
         tree = model(ORCHESTRATOR)
         assert inputs(tree, "check_workers") == {"action": "start_all"}
         assert inputs(tree, "handle_trouble")["error_source"] == "system"
+
+    def test_tells_the_operators_once_for_each_trouble_whatever_comes_of_it(self) -> None:
+        tree = model(ORCHESTRATOR)
+        assert inputs(tree, "tell_operators")["audience"] == OPERATORS
+        (when,) = found(tree, "//bpmn:sequenceFlow[@id='is_told']/bpmn:conditionExpression/text()")
+        assert when == "${notify && consecutive_troubles == 2}"
+        (mapping,) = found(tree, "//*[@id='tell_operators']//camunda:property[@name='errorExpression']/@value")
+        assert mapping.startswith("$ignoreError(")
 
     def test_tries_its_steps_again(self) -> None:
         tree = model(ORCHESTRATOR)
