@@ -2,7 +2,7 @@
 # Installs what the local stack needs from the system and does not find: a JDK, Maven, RabbitMQ and Redis.
 #
 #   prerequisites.sh            say what is missing, and install it from the packages of Debian or Ubuntu
-#   prerequisites.sh --tests    also what the tests need: npm, ip to make a second host, openssl, PostgreSQL
+#   prerequisites.sh --tests    also what the tests need: npm, ip to make a second host, openssl, wrong clocks, PostgreSQL
 #   prerequisites.sh --bench    also what the benchmark needs: Go, Node.js, npm, PostgreSQL
 #   prerequisites.sh --check    only say so
 #
@@ -53,6 +53,7 @@ find_missing() {
   if [[ $for_tests == yes ]]; then
     has_server ip /usr/sbin/ip || missing+=(iproute2)
     command -v openssl >/dev/null || missing+=(openssl)
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
   fi
   if [[ $for_bench == yes ]]; then
     has_server go /usr/local/go/bin/go || missing+=(golang-go)

@@ -20,8 +20,9 @@ from procos.kernel.parts.redis import redis_part
 from procos.kernel.state import StackFolder
 from procos.logs import configure_logs
 from procos.settings import LogSettings
-from tests.benchmarks.ai import footprint, overhead, provider_server, rate, rows
-from tests.benchmarks.ai.rows import Row
+from tests.benchmarks import rows
+from tests.benchmarks.ai import footprint, overhead, provider_server, rate
+from tests.benchmarks.rows import Row
 from tests.benchmarks.versions import machine
 from tests.chaos.services import AnyPorts
 from tests.services import Service

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 
-from tests.benchmarks.ai.rows import Row
+from tests.benchmarks.rows import Row
 from tests.local_stack import clean_environment
 
 MOST_SECONDS, MOST_MEGABYTES = 1.5, 120.0

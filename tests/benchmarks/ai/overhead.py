@@ -17,7 +17,7 @@ from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from procos.settings import load_settings
 from tasks.ai.ai_query import AiQueryInput, ai_query
 from tasks.context import TaskContext
-from tests.benchmarks.ai.rows import Row
+from tests.benchmarks.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.ai.rows import Row
+from tests.benchmarks.rows import Row
 
 
 class TestRow:

@@ -1,4 +1,4 @@
-"""What the benchmark of AI steps found: one row for each measure, with what it is held to."""
+"""What a benchmark of tasks found: one row for each measure, with what it is held to."""
 
 from __future__ import annotations
 
