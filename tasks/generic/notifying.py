@@ -70,7 +70,7 @@ def _as_chat(said: Notification) -> Mapping[str, object]:
 
 
 def _as_webhook(said: Notification) -> Mapping[str, object]:
-    return {"method": "POST", "json": _plain(said)}
+    return {"method": "POST", "body": _plain(said)}
 
 
 def _plain(said: Notification) -> Mapping[str, object]:
