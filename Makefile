@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ai test check fmt unit contract e2e bench bench-ai bench-scale performance chaos-short chaos reliability requirements prerequisites clean
+.PHONY: help demo demo-ai test check fmt unit contract e2e bench bench-ai bench-tasks bench-scale performance chaos-short chaos reliability requirements prerequisites clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ bench-scale: .venv/.complete ## ten thousand in flight, a hundred thousand waiti
 bench-ai: .venv/.complete ## what an AI step costs beside a bare client, and whether limits hold over five minutes (QUICK=1: one)
 	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
 	@$(BIN)/python -m tests.benchmarks.ai $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-tasks: .venv/.complete ## what the generic tasks cost beside the bare libraries, in 3 minutes (QUICK=1: one)
+	@deploy/dev/prerequisites.sh --bench || [ $$? -eq 3 ]
+	@$(BIN)/python -m tests.benchmarks.tasks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 MEASURED := docs/measurements
 

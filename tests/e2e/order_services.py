@@ -98,7 +98,12 @@ class Mailbox:
         self.mails: list[Envelope] = []
 
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]  # noqa: ARG002
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
+        options: list[str],  # noqa: ARG002
     ) -> str:
         if address.startswith("refused@"):
             return "550 5.1.1 no such mailbox"
