@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 ROWS = 10_000
 MOST_TIMES = 1.5
-FILL = f"""
+FILL = """
 CREATE TABLE orders AS SELECT number AS id, 'customer ' || number AS customer, number * 1.25 AS total,
   TIMESTAMP '2026-11-29 08:00:00' + number * INTERVAL '1 minute' AS placed_at, number % 2 = 0 AS paid
-FROM generate_series(1, {ROWS}) AS number
+FROM generate_series(1, 10000) AS number
 """
-FILL_SQLITE = f"""
+FILL_SQLITE = """
 CREATE TABLE orders AS WITH RECURSIVE numbers(number) AS
-  (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {ROWS})
+  (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 10000)
 SELECT number AS id, 'customer ' || number AS customer, number * 1.25 AS total,
   datetime('2026-11-29', '+' || number || ' minutes') AS placed_at, number % 2 = 0 AS paid FROM numbers
 """
