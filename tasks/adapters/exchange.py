@@ -127,10 +127,10 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
     """Trust the authorities of the system and those requests comes with, or those of a file alone."""
     if ca_file:
         return ssl.create_default_context(cafile=ca_file)
-    import requests.certs
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     context = ssl.create_default_context()
-    context.load_verify_locations(cafile=requests.certs.where())
+    context.load_verify_locations(cafile=DEFAULT_CA_BUNDLE_PATH)
     return context
 
 
@@ -142,9 +142,7 @@ def _proxy_headers(proxy: str) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(credentials.encode()).decode()}"}
 
 
-def _answered(
-    connection: http.client.HTTPConnection, request: Request, way: Way, cut: threading.Event
-) -> Answer:
+def _answered(connection: http.client.HTTPConnection, request: Request, way: Way, cut: threading.Event) -> Answer:
     connection.sock.settimeout(max(way.deadline - time.monotonic(), 0.001))
     target, headers = _target(request.url, way), dict(request.headers)
     if way.proxy and target == request.url:

@@ -83,8 +83,10 @@ def bounded(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str, AfterValidator(_storable)]
-Line = Annotated[str, AfterValidator(_storable), AfterValidator(_one_line)]
-JsonObject = Annotated[dict[str, Any], BeforeValidator(_parsed), AfterValidator(bounded)]
-JsonObjects = Annotated[list[dict[str, Any]], BeforeValidator(_parsed), AfterValidator(bounded)]
-Lines = Annotated[list[Annotated[Line, Field(min_length=1, max_length=256)]], BeforeValidator(_parsed)]
+STORABLE, ONE_LINE = AfterValidator(_storable), AfterValidator(_one_line)
+"""For texts; they stand behind the bounds, which are cheaper to look at."""
+PARSED, BOUNDED = BeforeValidator(_parsed), AfterValidator(bounded)
+"""For JSON."""
+JsonObject = Annotated[dict[str, Any], PARSED, BOUNDED]
+Name = Annotated[str, Field(min_length=1, max_length=256), STORABLE, ONE_LINE]
+"""Of what a service has: a label, a file."""

@@ -53,7 +53,7 @@ class GitHub(Adapter):
     def create_issue(self, wanted: CreateIssue, call: Call) -> Issue:
         """Create an issue."""
         repository = self._repository(wanted.repository)
-        body = {"title": wanted.title, "body": wanted.body, "labels": wanted.labels, "assignees": wanted.assignees}
+        body = wanted.model_dump(include={"title", "body", "labels", "assignees"}, exclude_none=True)
         ask = _Ask(deed="create_issue", verb="POST", path=f"/repos/{repository}/issues", body=body)
         return self._done(ask, call, lambda said: Issue.model_validate(issue_of(said, repository)))
 

@@ -26,9 +26,7 @@ _tokens: dict[tuple[object, ...], tuple[str, float]] = {}
 """By connection, with the moment of the monotonic clock at which they are no longer used."""
 
 
-def app_token(
-    connection: GitHubConnection, ask: Callable[[Auth.AppAuth, str], dict[str, Any]]
-) -> tuple[str, bool]:
+def app_token(connection: GitHubConnection, ask: Callable[[Auth.AppAuth, str], dict[str, Any]]) -> tuple[str, bool]:
     """Return the token of a connection's installation, and whether it was made just now.
 
     Raises:
@@ -40,13 +38,13 @@ def app_token(
     if time.monotonic() < until:
         return token, False
     said = ask(_app(connection), f"/app/installations/{connection.installation_id}/access_tokens")
-    token = said.get("token")
-    if not isinstance(token, str) or not token:
+    made = said.get("token")
+    if not isinstance(made, str) or not made:
         raise AnswerLostError("GitHub gave the app no token")
-    keep_out_of_logs(token)
+    keep_out_of_logs(made)
     with _lock:
-        _tokens[_key(connection)] = token, time.monotonic() + KEPT_SECONDS
-    return token, True
+        _tokens[_key(connection)] = made, time.monotonic() + KEPT_SECONDS
+    return made, True
 
 
 def forget(connection: GitHubConnection) -> None:

@@ -119,8 +119,9 @@ class _Wire:
         request = self._request
         for _ in range(MOST_MOVES):
             self._answer = exchange(request, self._way)
-            place = urljoin(request.url, self._answer.headers.get("location", "//"))
-            if self._answer.status not in MOVED or not place.startswith(f"{self._origin}/"):
+            to = self._answer.headers.get("location")
+            place = urljoin(request.url, to)
+            if self._answer.status not in MOVED or not to or not place.startswith(f"{self._origin}/"):
                 break
             request = Request(method=request.method, url=place, headers=request.headers, body=request.body)
         return self

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from tasks.adapters.fields import JsonObject, Line, Lines, Parameters, Result, Text
+from tasks.adapters.fields import BOUNDED, ONE_LINE, PARSED, STORABLE, Name, Parameters, Result
 
 LONGEST_BODY = 65_536
 LONGEST_QUERY = 1_000
@@ -30,8 +30,8 @@ Repository = Annotated[
     AfterValidator(_is_repository),
 ]
 Number = Annotated[int, Field(ge=1, le=2**53)]
-Title = Annotated[Line, Field(min_length=1, max_length=256)]
-Body = Annotated[Text, Field(max_length=LONGEST_BODY)]
+Title = Name
+Body = Annotated[str, Field(max_length=LONGEST_BODY), STORABLE]
 GitName = Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f~^?*\[\\]{1,255}$", max_length=255)]
 """A branch or tag, also as owner:branch; what git refuses in a name is refused here."""
 Workflow = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$", max_length=255)]
@@ -51,9 +51,9 @@ class CreateIssue(InRepository):
     """Its title, in one line."""
     body: Body = ""
     """Its text, in Markdown."""
-    labels: Annotated[Lines, Field(max_length=MOST_LABELS)] | None = None
+    labels: Annotated[list[Name], PARSED, Field(max_length=MOST_LABELS)] | None = None
     """Names of labels, as a JSON list."""
-    assignees: Annotated[Lines, Field(max_length=MOST_ASSIGNEES)] | None = None
+    assignees: Annotated[list[Name], PARSED, Field(max_length=MOST_ASSIGNEES)] | None = None
     """Names of users, as a JSON list."""
 
 
@@ -62,7 +62,7 @@ class CommentIssue(InRepository):
 
     number: Number
     """Number of the issue or pull request."""
-    body: Annotated[Text, Field(min_length=1, max_length=LONGEST_BODY)]
+    body: Annotated[str, Field(min_length=1, max_length=LONGEST_BODY), STORABLE]
     """Its text, in Markdown."""
 
 
@@ -85,7 +85,7 @@ class GetIssue(InRepository):
 class SearchIssues(InRepository):
     """What to look for; without a repository wherever the token may look."""
 
-    query: Annotated[Line, Field(min_length=1, max_length=LONGEST_QUERY)]
+    query: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY), STORABLE, ONE_LINE]
     """As in GitHub's search, such as: is:issue is:open label:bug."""
     limit: Annotated[int, Field(ge=1, le=MOST_FOUND)] = 30
     """At most so many are returned, of those that fit best."""
@@ -113,7 +113,7 @@ class DispatchWorkflow(InRepository):
     """File name of the workflow, such as deploy.yml, or its id."""
     ref: GitName
     """Branch or tag it runs on."""
-    workflow_inputs: Annotated[JsonObject, Field(max_length=MOST_WORKFLOW_INPUTS)] | None = None
+    workflow_inputs: Annotated[dict[str, Any], PARSED, Field(max_length=MOST_WORKFLOW_INPUTS), BOUNDED] | None = None
     """Its inputs, as a JSON object."""
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from procos.domain.errors import BusinessError, PermanentError, TaskError, TransientError
 from tasks.adapters.adapter import INVALID_INPUT, Adapter, Call, Health, operation
@@ -21,11 +21,11 @@ from tasks.adapters.slack.connection import SlackConnection
 from tasks.adapters.slack.parameters import (
     AddReaction,
     Reacted,
-    Sent,
     SendMessage,
+    Sent,
     UpdateMessage,
-    UploadFile,
     Uploaded,
+    UploadFile,
 )
 from tasks.adapters.web import answer_lost, not_reached
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tasks.adapters.slack.client import SlackClient
 
 HEALTH_SECONDS = 5.0
+Outcome = TypeVar("Outcome", bound=BaseModel)
 SHOWN = re.compile(r"[^\w .@-]")
 ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 """The three characters Slack gives a meaning to; source: its documentation of formatting text."""
@@ -193,7 +194,7 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _result(model: Any, said: dict[str, Any], deed: str, *, is_repeatable: bool) -> Any:
+def _result(model: type[Outcome], said: dict[str, Any], deed: str, *, is_repeatable: bool) -> Outcome:
     """Return a result, from what Slack said it did.
 
     Raises:

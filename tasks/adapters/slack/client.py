@@ -59,7 +59,7 @@ class SlackClient(WebClient):
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
-            said: Any = self.api_call(method, **{"params" if as_form else "json": given}).data
+            said: Any = (self.api_call(method, params=given) if as_form else self.api_call(method, json=given)).data
         except SlackApiError as error:
             word, needed = error.response.get("error"), error.response.get("needed")
             raise NoError(str(word), str(needed or ""), self._last()) from None

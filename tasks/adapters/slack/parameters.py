@@ -7,12 +7,12 @@ Bounds: Slack's documentation of chat.postMessage, chat.update, reactions.add, B
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from procos.blobs import BlobReference  # noqa: TC001  # a field's type
-from tasks.adapters.fields import JsonObjects, Line, Parameters, Result, Text
+from tasks.adapters.fields import BOUNDED, PARSED, STORABLE, Name, Parameters, Result
 
 LONGEST_MESSAGE = 40_000
 """Slack cuts a longer one off, and says so to nobody who reads it."""
@@ -20,8 +20,8 @@ MOST_BLOCKS = 50
 
 Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$", max_length=81)]
 Moment = Annotated[str, Field(pattern=r"^[0-9]{1,20}\.[0-9]{1,10}$")]
-Message = Annotated[Text, Field(min_length=1, max_length=LONGEST_MESSAGE)]
-Blocks = Annotated[JsonObjects, Field(max_length=MOST_BLOCKS)]
+Message = Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), STORABLE]
+Blocks = Annotated[list[dict[str, Any]], PARSED, Field(max_length=MOST_BLOCKS), BOUNDED]
 Emoji = Annotated[str, Field(pattern=r"^:?[\w+'-]{1,100}(::skin-tone-[2-6])?:?$")]
 
 
@@ -71,11 +71,11 @@ class AddReaction(Parameters):
 class UploadFile(Parameters):
     """A file, and the channel or thread to share it in."""
 
-    file: BlobReference | Annotated[Text, Field(min_length=1)]
+    file: BlobReference | Annotated[str, Field(min_length=1), STORABLE]
     """What an earlier step returned as a file; or a text, which becomes one."""
-    file_name: Annotated[Line, Field(min_length=1, max_length=255)] | None = None
+    file_name: Name | None = None
     """Its name; empty: the name it has, else file.txt."""
-    title: Annotated[Line, Field(min_length=1, max_length=255)] | None = None
+    title: Name | None = None
     """Its title; empty: its name."""
     channel: Channel | None = None
     """Id of a channel (C…); Slack takes no name here."""
