@@ -11,6 +11,7 @@ Nothing is taken from the environment: no proxy, no credentials of ~/.netrc.
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -83,7 +84,8 @@ def exchange(request: Request, way: Way) -> Answer:
     try:
         return _answered(connection, request, way, cut)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        why = "it did not answer in time" if cut.is_set() else f"the answer broke off ({type(error).__name__})"
+        is_late = cut.is_set() or isinstance(error, TimeoutError)
+        why = "it did not answer in time" if is_late else f"the answer broke off ({type(error).__name__})"
         raise AnswerLostError(why) from error
     finally:
         watchdog.cancel()
@@ -188,4 +190,6 @@ def _reason(error: Exception) -> str:
             return "timed out"
         case OSError() if error.strerror:
             return error.strerror
+        case OSError() if refusal := re.match(r"Tunnel connection failed: (\d{3})\b", str(error)):
+            return f"the proxy refuses it: HTTP {refusal[1]}"
     return type(error).__name__

@@ -75,9 +75,11 @@ def done(adapter: type[Adapter], step: Step, context: TaskContext) -> Mapping[st
 
     Raises:
         TaskError: as `tasks.adapters.calling.called`.
+        StepCancelled: nobody waits for it any more; nothing was done.
     """
     operation = adapter.operation_of(step.operation)
     found = service_of(adapter, step.connection, context)
+    context.raise_if_cancelled()
     log.info("service.called", connection=step.connection, operation=operation.name)
     return called(found, operation.name, step.parameters_for(operation), context)
 

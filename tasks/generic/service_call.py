@@ -52,5 +52,6 @@ def service_call(step: ServiceCallInput, context: TaskContext) -> ServiceCallOut
     found = service(step.connection, context)
     parameters = context.revealed("parameters", step.parameters)
     chosen = found.operation_of(step.operation)
+    context.raise_if_cancelled()
     log.info("service.called", connection=step.connection, operation=chosen.name)
     return ServiceCallOutput(result=dict(called(found, chosen.name, parameters, context)))

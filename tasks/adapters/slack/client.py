@@ -86,18 +86,18 @@ class SlackClient(WebClient):
         self._answer = answer = exchange(request, self._way)
         if answer.status != OK:
             raise StatusError(answer)
-        return {"status": OK, "headers": answer.headers, "body": _json_object(answer.body)}
+        return {"status": OK, "headers": answer.headers, "body": _slacks_own(answer.body)}
 
     def _last(self) -> Answer:
         return self._answer or Answer(status=OK, headers={}, body=b"")
 
 
-def _json_object(body: bytes) -> str:
-    """Return the text of an answer, if it is what the library takes for granted."""
+def _slacks_own(body: bytes) -> str:
+    """Return an answer as JSON text, if it is what the library takes for granted."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
         said = None
-    if not isinstance(said, dict):
-        raise AnswerLostError("the answer is no JSON object")
-    return body.decode()
+    if not isinstance(said, dict) or not (said.get("ok") is True or isinstance(said.get("error"), str)):
+        raise AnswerLostError("the answer is none of Slack's")
+    return json.dumps(said)

@@ -52,7 +52,7 @@ class TestExchange:
 
     def test_asks_a_proxy_for_a_tunnel_before_it_says_anything(self, service: RawService) -> None:
         service.says = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
-        with pytest.raises(NothingSentError, match="no connection"):
+        with pytest.raises(NothingSentError, match=r"the proxy refuses it: HTTP 407"):
             post("https://slack.test/x", way(proxy=f"http://127.0.0.1:{service.port}"), Authorization="secret-token")
         assert service.requests[0].startswith(b"CONNECT slack.test:443 HTTP/1.")
         assert b"secret-token" not in service.requests[0]
@@ -112,7 +112,7 @@ class TestAnswerLost:
 
     def test_where_it_never_comes(self, service: RawService) -> None:
         service.is_silent = True
-        with pytest.raises(AnswerLostError, match=r"did not answer in time|broke off \(TimeoutError\)"):
+        with pytest.raises(AnswerLostError, match="did not answer in time"):
             post(service.url, way(seconds=0.1))
 
     @pytest.mark.parametrize(

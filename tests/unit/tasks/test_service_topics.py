@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from procos.cli.element_templates import template
-from procos.domain.errors import BusinessError, PermanentError
+from procos.domain.errors import BusinessError, PermanentError, StepCancelled
 from procos.domain.external_task import Topic
 from procos.routes import ROUTES
 from procos.settings import load_settings
@@ -78,6 +78,12 @@ class TestSlackMessage:
         with pytest.raises(PermanentError, match=r"slack\.send_message: an earlier run .* may have done it") as raised:
             slack_message(given, replace(step, started_before=True))
         assert raised.value.code == "OUTCOME_UNKNOWN"
+        assert httpserver.log == []
+
+    def test_is_not_sent_where_nobody_waits_for_it(self, step: TaskContext, httpserver: HTTPServer) -> None:
+        given = SlackMessageInput.model_validate({"channel": "C1", "message": "hello"})
+        with pytest.raises(StepCancelled):
+            slack_message(given, replace(step, cancelled=lambda: True))
         assert httpserver.log == []
 
     def test_needs_a_connection_of_its_kind(self, step: TaskContext) -> None:
