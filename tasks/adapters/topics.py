@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from procos.logs import get_logger
 from tasks.adapters.calling import called, service_of
+from tasks.secrets.connections import LONGEST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +57,8 @@ def step_of(adapter: type[Adapter], *, default: str) -> type[Step]:
     """Return the base of a topic's input model; `default` is the operation where a step names none."""
     operations = adapter.operations()
     own: dict[str, Any] = {
-        "connection": (str, Field(adapter.name, description="name of the connection")),
-        "operation": (Literal[tuple(operations)], Field(default, description="what is to be done")),
+        "connection": (str, Field(adapter.name, description="Name of the connection", max_length=LONGEST_NAME)),
+        "operation": (Literal[tuple(operations)], Field(default, description="What is to be done")),
     }
     in_order = sorted(operations.values(), key=lambda each: each.name != default)
     found = _fields([(each.name, each.parameters) for each in in_order])
@@ -106,7 +107,10 @@ def _optional(field: FieldInfo, of: str) -> Any:
     default = None if field.default is PydanticUndefined else field.default
     text = (field.description or "").rstrip(".") + of
     made: Any = SkipValidation  # mypy takes it for a type of its own
-    return Annotated[(_kind(field), *field.metadata, made())], Field(default, description=text)
+    bounds = [
+        bound for each in get_args(field.annotation) if get_origin(each) is Annotated for bound in get_args(each)[1:]
+    ]
+    return Annotated[(_kind(field), *bounds, *field.metadata, made())], Field(default, description=text)
 
 
 def _kind(field: FieldInfo) -> Any:

@@ -15,6 +15,7 @@ from procos.logs import get_logger
 from tasks.adapters.calling import called, service
 from tasks.adapters.fields import JsonObject  # noqa: TC001  # a field's type
 from tasks.context import TaskContext  # noqa: TC001  # read when the task is registered
+from tasks.secrets.connections import LONGEST_NAME
 from tasks.task import process_task
 
 log = get_logger(__name__)
@@ -25,12 +26,12 @@ class ServiceCallInput(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True, use_attribute_docstrings=True)
 
-    connection: str
-    """name of the connection; its type says which adapter it is"""
-    operation: str = Field(max_length=100)
-    """name of the operation"""
+    connection: str = Field(max_length=LONGEST_NAME)
+    """Name of the connection; its type says which adapter it is"""
+    operation: str = Field(max_length=LONGEST_NAME)
+    """Name of the operation"""
     parameters: JsonObject = {}
-    """what the operation takes, as a JSON object; a constant may name secrets"""
+    """What the operation takes, as a JSON object; a constant may name secrets"""
 
 
 class ServiceCallOutput(BaseModel):
@@ -39,7 +40,7 @@ class ServiceCallOutput(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     result: dict[str, Any]
-    """what the operation gives, as a JSON object"""
+    """What the operation gives, as a JSON object"""
 
 
 @process_task(topic="service_call")

@@ -19,10 +19,10 @@ LONGEST_MESSAGE = 40_000
 MOST_BLOCKS = 50
 
 Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$", max_length=81)]
-Moment = Annotated[str, Field(pattern=r"^[0-9]{1,20}\.[0-9]{1,10}$")]
+Moment = Annotated[str, Field(pattern=r"^[0-9]{1,20}\.[0-9]{1,10}$", max_length=31)]
 Message = Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), STORABLE]
 Blocks = Annotated[list[dict[str, Any]], PARSED, Field(max_length=MOST_BLOCKS), BOUNDED]
-Emoji = Annotated[str, Field(pattern=r"^:?[\w+'-]{1,100}(::skin-tone-[2-6])?:?$")]
+Emoji = Annotated[str, Field(pattern=r"^:?[\w+'-]{1,100}(::skin-tone-[2-6])?:?$", max_length=120)]
 
 
 class SendMessage(Parameters):
@@ -98,9 +98,9 @@ class Reacted(Result):
     """A reaction that is there."""
 
     channel: str
-    """The channel, as it was named."""
+    """Id of its channel, or its name, as the step said."""
     ts: str
-    """The message that has it."""
+    """What names the message within the channel."""
 
 
 class Uploaded(Result):

@@ -187,7 +187,7 @@ class TestTemplates:
         assert [each["value"] for each in field["choices"]] == [
             "add_reaction", "send_message", "update_message", "upload_file",
         ]  # fmt: skip
-        assert field["description"] == "what is to be done; empty: the variable operation, else send_message"
+        assert field["description"] == "What is to be done; empty: the variable operation, else send_message"
 
     def test_say_which_operation_a_field_is_for(self) -> None:
         assert self.field("slack_message", "emoji")["description"] == (
@@ -195,4 +195,5 @@ class TestTemplates:
         )
         assert self.field("github_issue", "draft")["type"] == "Dropdown"
         assert self.field("slack_message", "message")["type"] == "Text"
-        assert self.field("github_issue", "title")["type"] == "String"
+        lines = [("slack_message", "thread_ts"), ("slack_message", "connection"), ("github_issue", "title")]
+        assert {self.field(topic, name)["type"] for topic, name in lines} == {"String"}
