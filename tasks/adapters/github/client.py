@@ -8,6 +8,7 @@ first calls GitHub, since the library is large.
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -20,6 +21,7 @@ from tasks.adapters.github.app_tokens import app_token, forget
 if TYPE_CHECKING:
     from tasks.adapters.github.connection import GitHubConnection
 
+logging.getLogger("github").setLevel(logging.WARNING)  # at DEBUG it writes requests and answers into the log
 API_VERSION = "2022-11-28"
 SUCCESS = range(200, 300)
 UNAUTHORIZED = 401

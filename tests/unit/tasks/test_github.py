@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,13 @@ class TestOperations:
         assert request.headers["Authorization"] == f"token {TOKEN}"
         assert request.headers["X-GitHub-Api-Version"] == "2022-11-28"
         assert json.loads(request.data) == {"title": "Broken", "body": "b", "labels": ["bug"]}
+
+    def test_are_in_no_log(self, github: GitHub, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        httpserver.expect_request(ISSUES, method="POST").respond_with_json(ISSUE, status=201)
+        call(github, "create_issue", title="for your eyes only")
+        assert "eyes only" not in caplog.text
+        assert TOKEN not in caplog.text
 
     def test_comment_on_one(self, github: GitHub, httpserver: HTTPServer) -> None:
         said = {"id": 5, "html_url": "https://github.test/5"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,13 @@ class TestSendMessage:
         answers(httpserver, "chat.postMessage", SENT)
         call(slack, "send_message", message="<!channel> a & b", message_format="plain")
         assert asked(httpserver) == [{"channel": "C9", "text": "&lt;!channel&gt; a &amp; b", "mrkdwn": False}]
+
+    def test_is_in_no_log(self, slack: Slack, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        answers(httpserver, "chat.postMessage", SENT)
+        call(slack, "send_message", channel="C1", message="for your eyes only")
+        assert "eyes only" not in caplog.text
+        assert TOKEN not in caplog.text
 
     def test_is_not_sent_again_by_the_library(self, slack: Slack, httpserver: HTTPServer) -> None:
         answers(httpserver, "chat.postMessage", {"ok": False, "error": "ratelimited"}, status=429)
