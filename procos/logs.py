@@ -55,7 +55,7 @@ def configure_logs(settings: LogSettings, *, secrets: Iterable[str] = ()) -> Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
-    for chatty in ("amqp", "httpcore2", "httpx2", "kombu", "openai", "urllib3"):
+    for chatty in ("amqp", "github", "httpcore2", "httpx2", "kombu", "openai", "slack_sdk", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -69,6 +69,14 @@ SHAPE_ERRORS = (*AI_ERRORS, "VALIDATION_FAILED")
 FORMATTING_VARIABLES = (
     "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
 )  # fmt: skip
+SLACK_VARIABLES = (
+    "connection", "operation", "message", "channel", "blocks", "thread_ts", "reply_broadcast", "message_format",
+    "emoji", "ts", "file", "file_name", "title",
+)  # fmt: skip
+GITHUB_VARIABLES = (
+    "connection", "operation", "repository", "title", "body", "labels", "assignees", "number", "state_reason", "head",
+    "base", "draft", "workflow", "ref", "workflow_inputs", "query", "limit",
+)  # fmt: skip
 ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
 LOOK = timedelta(minutes=2)
 """More than the questions of a system task may take together."""
@@ -121,6 +129,26 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.input_validation",
             errors=("VALIDATION_FAILED",),
+        ),
+        Topic("slack_message"): Route(
+            task_name="procos.slack_message",
+            queue=Queue.GENERIC,
+            module="tasks.generic.slack_message",
+            variables=SLACK_VARIABLES,
+            errors=("CHANNEL_ARCHIVED", "CHANNEL_NOT_FOUND", "NOT_FOUND", "NOT_IN_CHANNEL", "REFUSED"),
+        ),
+        Topic("github_issue"): Route(
+            task_name="procos.github_issue",
+            queue=Queue.GENERIC,
+            module="tasks.generic.github_issue",
+            variables=GITHUB_VARIABLES,
+            errors=("ALREADY_EXISTS", "NOT_FOUND", "REFUSED"),
+        ),
+        Topic("service_call"): Route(
+            task_name="procos.service_call",
+            queue=Queue.GENERIC,
+            module="tasks.generic.service_call",
+            variables=("connection", "operation", "parameters"),
         ),
         Topic("response_formatting"): Route(
             task_name="procos.response_formatting",

@@ -18,7 +18,10 @@ from tasks.adapters.adapter import Adapter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUILT_IN: Mapping[str, str] = {}
+BUILT_IN: Mapping[str, str] = {
+    "github": "tasks.adapters.github.adapter:GitHub",
+    "slack": "tasks.adapters.slack.adapter:Slack",
+}
 """Name of the adapter to where its class is: `module:Class`. Named, not imported: their libraries are large."""
 INVALID = "CONNECTION_INVALID"
 

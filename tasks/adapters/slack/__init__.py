@@ -1,0 +1,1 @@
+"""Slack: messages, reactions and files, by its Web API."""
