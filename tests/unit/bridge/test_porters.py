@@ -12,6 +12,7 @@ import pytest
 from bridge import porters
 from bridge.budget import Budget
 from bridge.poller import Poller
+from bridge.unclaimed import Unclaimed
 from bridge.undispatched import PUT_OFF
 from procos import metrics
 from procos.blobs import BlobStore
@@ -35,6 +36,8 @@ SECONDS = 10
 class HangingStore:
     """What `put` of every store does: it waits until it is let go, and says how many wait."""
 
+    put: Callable[..., Any]
+    """What it does when it works."""
     let_go: threading.Event = field(default_factory=threading.Event)
     asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -49,7 +52,8 @@ def lab(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) ->
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
-    store, put = HangingStore(), BlobStore.put
+    put = BlobStore.put
+    store = HangingStore(put)
 
     def hang(self: BlobStore, *args: Any, **options: Any) -> Any:
         store.asked.release()
@@ -167,6 +171,38 @@ class TestAStoreThatHangs:
         assert given_back() == before + 1
 
 
+class TestABridgeThatDiesMeanwhile:
+    def test_leaves_an_orphan_which_the_next_one_dispatches(
+        self,
+        lab: FilesLab,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        hanging: HangingStore,
+        step: Callable[[], ExternalTaskId],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        task_id, first = step(), lab.dispatcher()
+        first.dispatch(lab.fetch())
+        hanging.await_call()
+        assert unclaimed(engine, ledger, first.has_in_hand).held_by(HOLDER) == []
+
+        after = unclaimed(engine, ledger, lambda _: False)
+        assert [task.id for task in after.held_by(HOLDER)] == [task_id]
+        after.release([task_id])
+        monkeypatch.setattr(BlobStore, "put", hanging.put)
+        lab.dispatch()
+        assert lab.sent == [task_id]
+        assert lab.store.read(lab.reference_of(task_id)) == SCAN
+
+        hanging.let_go.set()  # had it not died after all
+        assert first.await_files(SECONDS)
+        assert lab.sent == [task_id]
+
+
+def unclaimed(engine: FakeEngine, ledger: FakeLedger, has_in_hand: Callable[[ExternalTaskId], bool]) -> Unclaimed:
+    return Unclaimed(engine, ledger, has_in_hand=has_in_hand, lock_duration=LEASE)
+
+
 class TestPorters:
     def test_go_on_after_an_error_nobody_foresaw(self, lab: FilesLab, engine: FakeEngine) -> None:
         for n in range(3):
@@ -187,6 +223,7 @@ class TestPorters:
         self, lab: FilesLab, step: Callable[[], ExternalTaskId], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(porters, "MOST_WAITING", 1)
+        monkeypatch.setattr(porters, "PATIENCE_SECONDS", SECONDS)
         ids, dispatcher = [step() for _ in range(8)], lab.dispatcher()
         dispatcher.dispatch(lab.fetch())
         assert dispatcher.await_files(SECONDS)
