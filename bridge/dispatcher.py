@@ -2,21 +2,22 @@
 
 What the broker may or may not have is published again under the same Celery id until it is known; what cannot be
 dispatched at all (unknown topic, unreadable variable) is an incident at once. What has waited for its turn for half of
-its lock, while the broker was away, is given back.
+its lock, while the broker was away, is given back. Steps with files come a little later, on threads of their own.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
 from bridge.incoming_files import IncomingFiles
-from bridge.ledger_values import Reservation
 from bridge.model_constants import NO_CONSTANTS
+from bridge.porters import Porters
 from bridge.publisher import Publication, Receipt
+from bridge.reserving import reserved
 from bridge.undispatched import refuse
 from procos import metrics
 from procos.domain.errors import (
@@ -29,17 +30,14 @@ from procos.domain.errors import (
     VariableError,
 )
 from procos.domain.variables import LARGEST_TOGETHER
-from procos.ledger_keys import State
 from procos.logs import get_logger
 from procos.settings import BlobSettings
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from bridge.ledger import Ledger
-    from bridge.ledger_values import Reserved
     from bridge.model_constants import ModelConstants
     from bridge.publisher import Publisher
     from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
@@ -50,6 +48,7 @@ REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 NO_BLOBS = BlobSettings()
+NO_ROOM = "it is slow, or hangs: as many steps wait for it as may"
 
 log = get_logger(__name__)
 
@@ -78,6 +77,8 @@ class Dispatcher:
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
+        self._porters = Porters(self._bring, name=f"files-{queue}")
+        self._refusal: PublishRefusedError | None = None  # of a step with files, for whoever fetches next
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
         self._in_hand: list[frozenset[ExternalTaskId]] = []
@@ -97,13 +98,15 @@ class Dispatcher:
             metrics.fetched(task.topic)
         self._in_hand.append(batch)
         try:
-            while not self._turn.acquire(timeout=BEAT_SECONDS):
-                self._beat()
-            try:
-                self._doubtful.clear()
-                self._dispatch_each(self._files.in_order(self._fresh(fetched, self._clock() - fetched_at)))
-            finally:
-                self._turn.release()
+            with self._my_turn():
+                plain, bearing = self._divided(self._fresh(fetched, self._clock() - fetched_at))
+                try:
+                    self._dispatch_now(plain)
+                except BaseException:
+                    self._give_up(bearing)
+                    raise
+            for task in self._porters.take(bearing):
+                self._files.put_off(task, self._routes[task.topic], NO_ROOM)
         finally:
             self._in_hand.remove(batch)
 
@@ -112,27 +115,70 @@ class Dispatcher:
 
         Raises:
             BrokerUnreachableError: it cannot.
+            PublishRefusedError: a step with files was refused since the last call.
         """
+        with self._my_turn():
+            refusal, self._refusal = self._refusal, None
+            if refusal is not None:
+                raise refusal
+            self._publisher.ready()
+
+    def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
+        """Whether this external task is on its way to the broker right now, or its files to the store."""
+        return self._porters.has_in_hand(external_task_id) or any(
+            external_task_id in batch for batch in tuple(self._in_hand)
+        )
+
+    def await_files(self, seconds: float, *, ending: bool = False) -> bool:
+        """Wait for files that are on their way; returns whether all are there. Ending, give back what waits for its."""
+        if ending:
+            self._give_up(self._porters.give_up_waiting())
+        return self._porters.join(seconds)
+
+    def _divided(self, fetched: Sequence[ExternalTask]) -> tuple[list[ExternalTask], list[ExternalTask]]:
+        """Divide a fetch into what is dispatched at once, and steps whose files are to be brought first."""
+        divided: tuple[list[ExternalTask], list[ExternalTask]] = ([], [])
+        for task in fetched:
+            divided[task.topic in self._routes and self._files.are_in(task)].append(task)
+        return divided
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
         while not self._turn.acquire(timeout=BEAT_SECONDS):
             self._beat()
         try:
-            self._publisher.ready()
+            self._doubtful.clear()
+            yield
         finally:
             self._turn.release()
 
-    def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
-        """Whether this external task is on its way to the broker right now."""
-        return any(external_task_id in batch for batch in tuple(self._in_hand))
+    def _dispatch_now(self, tasks: Iterable[ExternalTask]) -> None:
+        self._publish(self._reserved([p for task in tasks if (p := self._prepared(task))]))
 
-    def _dispatch_each(self, parts: deque[Sequence[ExternalTask]]) -> None:
+    def _bring(self, task: ExternalTask) -> None:
+        """Bring the files of a step to the store, and dispatch it; on a thread of the porters.
+
+        It is reserved when its files are there: a reserved step counts as in flight, so those that wait for a store
+        that hangs would use up what the queue may have.
+        """
         try:
-            while parts:
-                self._publish(self._reserved([p for task in parts.popleft() if (p := self._prepared(task))]))
-        finally:
-            left = [task for part in parts for task in part]
-            for task in left:
-                metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
-            self._unlock(task.id for task in left)
+            brought = self._files.kept(task, self._routes[task.topic])
+        except VariableError as error:
+            refuse(self._engine, task, error)
+        except (EngineError, UnreachableError) as error:  # the next step may fare better
+            self._files.put_off(task, self._routes[task.topic], error)
+        else:
+            with self._my_turn():
+                try:
+                    self._dispatch_now([brought])
+                except PublishRefusedError as error:
+                    self._refusal = error
+                    raise
+
+    def _give_up(self, tasks: Sequence[ExternalTask]) -> None:
+        for task in tasks:
+            metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+        self._unlock(task.id for task in tasks)
 
     def _fresh(self, fetched: Sequence[ExternalTask], waited: float) -> list[ExternalTask]:
         """Return what has most of its lock left, and give back the rest; what has run out may be another's by now."""
@@ -147,13 +193,10 @@ class Dispatcher:
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
-            task = self._files.kept(task, route)
             dispatch = dispatch_of(task, route, largest=self._largest_input)
         except (UnknownTopicError, VariableError, ModelError) as error:
             self._beat()
             refuse(self._engine, task, error)
-        except (EngineError, UnreachableError) as error:  # of its files; the next step may have none
-            self._files.put_off(task, route, error)
         else:
             if named := self._constants.named(dispatch, task, route, self._engine):
                 return Publication(dispatch=named, route=route)
@@ -168,36 +211,16 @@ class Dispatcher:
 
     def _reserved(self, publications: Sequence[Publication]) -> list[Publication]:
         """Reserve the entries; returns what is to be published, under the tokens that count."""
-        if not publications:
-            return []
-        refs = [p.dispatch.ref for p in publications]
         try:
-            reserved = self._ledger.reserve(
-                refs, self._queue, [p.route.lock_duration or self._lease for p in publications]
-            )
+            batch = reserved(self._ledger, publications, self._queue, lease=self._lease)
         except LedgerUnreachableError:
-            for ref in refs:
-                metrics.dropped(ref.topic, metrics.Drop.UNRESERVED)
-            self._unlock(ref.external_task_id for ref in refs)
+            for publication in publications:
+                metrics.dropped(publication.dispatch.ref.topic, metrics.Drop.UNRESERVED)
+            self._unlock(_ids(publications))
             raise
-        chosen, without_place = [], []
-        for publication, answer in zip(publications, reserved, strict=True):
-            ref = replace(publication.dispatch.ref, token=answer.token)
-            _count(ref.topic, answer)
-            if answer.reservation is Reservation.ADOPTED:
-                log.info("external_task.adopted", external_task_id=ref.external_task_id, celery_id=ref.celery_id)
-                continue
-            if answer.reservation is Reservation.ENDED:
-                log.info("external_task.ended_meanwhile", external_task_id=ref.external_task_id)
-                continue
-            if answer.reservation is Reservation.FULL:  # another bridge, or a retry, has taken the place meanwhile
-                without_place.append(ref.external_task_id)
-                continue
-            if answer.reservation is Reservation.REPUBLISH:
-                self._doubtful.add(ref.external_task_id)
-            chosen.append(replace(publication, dispatch=replace(publication.dispatch, ref=ref)))
-        self._unlock(without_place)
-        return chosen
+        self._doubtful.update(batch.doubtful)
+        self._unlock(batch.without_place)
+        return batch.chosen
 
     def _publish(self, publications: Sequence[Publication]) -> None:
         waits = iter(REPUBLISH_SECONDS)
@@ -264,23 +287,6 @@ class Dispatcher:
                 self._engine.unlock(external_task_id)
             except (EngineError, UnreachableError) as error:
                 log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
-
-
-def _count(topic: Topic, reserved: Reserved) -> None:
-    match reserved.reservation:
-        case Reservation.ADOPTED:
-            metrics.dropped(topic, metrics.Drop.ADOPTED)
-        case Reservation.ENDED:
-            metrics.dropped(topic, metrics.Drop.ENDED)
-        case Reservation.FULL:
-            metrics.dropped(topic, metrics.Drop.GIVEN_BACK)
-        case Reservation.REPUBLISH:
-            metrics.dropped(topic, metrics.Drop.REPUBLISHED)
-            metrics.redelivered(metrics.Redelivery.PUBLISHED_AGAIN)
-        case Reservation.NEW if reserved.replaced is State.LOST:
-            metrics.dropped(topic, metrics.Drop.LOST)
-        case Reservation.NEW if reserved.replaced:
-            metrics.dropped(topic, metrics.Drop.SUPERSEDED)
 
 
 def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:

@@ -2,14 +2,13 @@
 
 The engine hands out a File without its content, and Bytes with it. Either passes to the store in pieces and leaves the
 task a variable that holds a reference. Workers never ask the engine about a step, so it is done here: under a fresh
-lock, within half of it, and after all steps of the same fetch that have no files.
+lock, within half of it, on a thread of `Porters`, after all steps of the same fetch that have no files.
 """
 
 from __future__ import annotations
 
 import binascii
 import time
-from collections import deque
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,11 +27,10 @@ from procos.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
-    from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask
     from procos.engine.protocol import Engine
     from procos.routes import Route
@@ -42,6 +40,8 @@ SHARE = 0.5
 """Of a lock, that one file may take from the engine to the store."""
 SIGNS = 4 * 64 * 1024
 """Signs of base64 at a time."""
+STALLED_SECONDS = 10.0
+"""For one piece: a store that takes longer hangs, and is not merely slow for a large file."""
 
 log = get_logger(__name__)
 
@@ -62,19 +62,19 @@ class IncomingFiles:
         self._engine, self._blobs, self._lease = engine, blobs, lease
         self._stop, self._beat, self._clock = stop, beat, clock
 
-    def in_order(self, fetched: Sequence[ExternalTask]) -> deque[Sequence[ExternalTask]]:
-        """Divide a fetch into what is dispatched together: all steps without files, then each with files by itself."""
-        plain = [task for task in fetched if not self._are_in(task)]
-        return deque([*([plain] if plain else []), *([task] for task in fetched if self._are_in(task))])
+    def are_in(self, task: ExternalTask) -> bool:
+        """Whether a step has files that are to be brought."""
+        return self._blobs.url is not None and any(_is_file(typed) for typed in task.variables.values())
 
     def kept(self, task: ExternalTask, route: Route) -> ExternalTask:
         """Return the task with references in place of its files, which are in the store then.
 
         Raises:
             VariableError: a file is too large, is gone, or took longer than half of the lock.
-            BlobsUnreachableError, EngineUnreachableError, EngineError: it could not be brought now.
+            BlobsUnreachableError: the store fails, or stalls.
+            EngineUnreachableError, EngineError: it could not be brought now.
         """
-        if not self._are_in(task) or task.lease is None:
+        if not self.are_in(task) or task.lease is None:
             return task
         lock, variables = route.lock_duration or self._lease, dict(task.variables)
         for name, typed in task.variables.items():
@@ -84,14 +84,11 @@ class IncomingFiles:
         self._engine.lock(task.id, task.lease.holder, lock)
         return replace(task, variables=variables)
 
-    def put_off(self, task: ExternalTask, route: Route, error: ProcosError) -> None:
+    def put_off(self, task: ExternalTask, route: Route, reason: object) -> None:
         """Have the engine offer a step again in a while, with as many retries as it has."""
         self._beat()
-        log.warning("file.not_kept", external_task_id=task.id, topic=task.topic, reason=str(error))
-        put_off(self._engine, task, route, f"its files could not be brought to the blob store, tried again: {error}")
-
-    def _are_in(self, task: ExternalTask) -> bool:
-        return self._blobs.url is not None and any(_is_file(typed) for typed in task.variables.values())
+        log.warning("file.not_kept", external_task_id=task.id, topic=task.topic, reason=str(reason))
+        put_off(self._engine, task, route, f"its files could not be brought to the blob store, tried again: {reason}")
 
     def _reference(self, task: ExternalTask, name: str, typed: TypedValue, *, seconds: float) -> TypedValue:
         told = {fact.lower(): str(value) for fact, value in typed.value_info.items() if value}
@@ -124,7 +121,10 @@ class IncomingFiles:
             if self._clock() > deadline:
                 text = f"its content did not get into the blob store within {seconds:g} s, half of its lock"
                 raise VariableError(name, f"{text}; a longer lock_duration of the route gives it more")
+            handed_over = self._clock()
             yield piece
+            if (silent := self._clock() - handed_over) > STALLED_SECONDS:
+                raise BlobsUnreachableError(blob_store(self._blobs).address, f"took {silent:.0f} s for one piece")
 
 
 def _is_file(typed: TypedValue) -> bool:

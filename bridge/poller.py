@@ -38,6 +38,8 @@ PATIENCE = (0.02, 0.02, 0.02, 0.02, 0.02, 0.05, 0.05, 0.1)
 """Seconds to wait for more room, again and again; then less than a good part is fetched."""
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 RETRY_CHECK_SECONDS = 1.0
+FILES_END_SECONDS = 1.0
+"""What a bridge that ends waits for files on their way: pollers have a few seconds in all."""
 NO_WAIT = timedelta(0)
 
 log = get_logger(__name__)
@@ -82,6 +84,12 @@ class Poller:
 
     def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Fetch and dispatch until stopped; an error pauses fetching, and nothing ends it."""
+        try:
+            self._run(stop, beat)
+        finally:
+            self._dispatcher.await_files(FILES_END_SECONDS, ending=True)
+
+    def _run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         failures = 0
         while not stop.is_set():
             beat()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from procos import ai_keys as keys
+from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role
 from tasks.ai.provider import Capabilities, Profile, Watch
+from tasks.context import TaskContext
 
 if TYPE_CHECKING:
     import redis
+
+    from procos.settings import Settings
 
 REDIS_AWAY = "redis://127.0.0.1:1/0"
 """Where nothing listens."""
@@ -49,6 +54,20 @@ def question(text: str = "What is a process engine?", **changes: Any) -> Questio
 def answer(text: str = "42", **changes: Any) -> Answer:
     """Return an answer."""
     return Answer(text=text, model="model-1", **({"finish_reason": FinishReason.STOP} | changes))
+
+
+def context_of(settings: Settings, *, seconds: float = 60.0, **changes: Any) -> TaskContext:
+    """Return the context of a step."""
+    fields: dict[str, Any] = {
+        "external_task_id": ExternalTaskId("task-1"),
+        "process_instance_id": ProcessInstanceId("instance-1"),
+        "business_key": None,
+        "topic": Topic("ai_query"),
+        "celery_id": "celery-1",
+        "deadline": time.monotonic() + seconds,
+        "cancelled": lambda: False,
+    }
+    return TaskContext(settings=settings, **(fields | changes))
 
 
 class HealthyOrNot:

@@ -1,8 +1,8 @@
 """A provider on loopback that does as it is told in the question: for what no real model can be relied on to do.
 
 It answers chat completions, whole. Offered tools, it wants the first one called, twice, for the orders 17 and 99; told
-what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered` or
-`refused` in the question has it do so.
+what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered`,
+`refused` or `speechless` in the question has it do so; an answer to the last has no text for want of tokens.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def _choice(question: Mapping[str, Any], last: Mapping[str, Any]) -> Mapping[str
         return {"finish_reason": "content_filter", "message": {"content": ""}}
     if "refused" in said:
         return {"finish_reason": "stop", "message": {"content": None, "refusal": "I won't."}}
+    if "speechless" in said:
+        return {"finish_reason": "length", "message": {"content": ""}}
     if question.get("tools") and (last["role"] == "user" or "again" in said):
         name = question["tools"][0]["function"]["name"]
         calls = [

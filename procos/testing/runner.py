@@ -41,6 +41,8 @@ LOCK = timedelta(minutes=5)
 REPLICA = "tests"
 MOST_RUNS = 1000
 NO_BLOBS = BlobSettings()
+FILES_SECONDS = 60.0
+"""What the files of a step may take to the store, by the real clock."""
 MOST_FAULTS = 50
 """Calls the engine may refuse one after another, before a test is told that it never ends."""
 
@@ -79,7 +81,8 @@ class StepRunner:
             self.engine, self.ledger, routes(), is_ours=lambda holder: holder.startswith(REPLICA), blobs=blobs,
             stop=self._stop,
         )  # fmt: skip
-        self._pollers = {queue: self._poller(queue) for queue in by_queue()}
+        self._dispatchers = {queue: self._dispatcher(queue) for queue in by_queue()}
+        self._pollers = {queue: self._poller(queue, dispatcher) for queue, dispatcher in self._dispatchers.items()}
 
     def run(
         self,
@@ -110,11 +113,13 @@ class StepRunner:
             self._await_retry()
         raise AssertionError(f"the step has not ended after {MOST_RUNS} runs; the last outcome was {outcomes[-1]}")
 
-    def _poller(self, queue: str) -> Poller:
-        dispatcher = Dispatcher(
+    def _dispatcher(self, queue: str) -> Dispatcher:
+        return Dispatcher(
             self.engine, self.ledger, self._published, routes(), queue=queue, lease=LOCK, blobs=self.blobs,
             constants=ModelConstants(routes(), lambda task: self._constants.get(task.id, {})), stop=self._stop,
         )  # fmt: skip
+
+    def _poller(self, queue: str, dispatcher: Dispatcher) -> Poller:
         return Poller(
             self.engine, dispatcher, by_queue()[queue], Budget(self.ledger, queue, capacity=100, least=100),
             holder=f"{REPLICA}/{queue}", lock_duration=LOCK, wait=timedelta(0),
@@ -147,6 +152,7 @@ class StepRunner:
             before = len(self._published.published)
             with suppress(UnreachableError, EngineBusyError):  # as the poller's own loop does
                 self._pollers[queue].turn(self._stop)
+            self._dispatchers[queue].await_files(FILES_SECONDS)
             mine = [p for p in self._published.published[before:] if p.dispatch.ref.external_task_id == task_id]
             if mine:
                 return mine[0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from procos.domain.errors import RateLimited, TaskError
+from procos.domain.errors import PermanentError, RateLimited, TaskError
 from tasks.ai.breaker import breakers
 from tasks.ai.budgets import budgets, was_unpaid
 from tasks.ai.chain import Called
@@ -59,15 +59,21 @@ class GuardedCall:
         """
         provider, request = provider_of(profile), request_hash(profile, question)
         kept = self._kept.find(self._step, request)
+        if isinstance(kept, TaskError):
+            raise kept
         if kept is not None:
             return Called(answer=kept, cost=Decimal(0), was_kept=True)
         self._breakers.refuse_if_open(provider)
         return self._paid(provider, question, request)
 
     def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
-        """Return the first whose answer this step was given before, whoever would be asked first today."""
+        """Return the first whose answer this step was given before, whoever would be asked first today.
+
+        A refusal is one, since it ended the step. A model that wrote nothing is none: another may have been asked then.
+        """
         for candidate in candidates:
-            if self._kept.find(self._step, request_hash(candidate.profile, candidate.question)) is not None:
+            kept = self._kept.find(self._step, request_hash(candidate.profile, candidate.question))
+            if kept is not None and not isinstance(kept, PermanentError):
                 return candidate
         return None
 
@@ -118,6 +124,8 @@ class GuardedCall:
                 return answer
         except Exception as error:
             ended = error
+            if isinstance(error, TaskError):  # some are answers too
+                self._kept.keep(self._step, request, error)
             raise
         finally:
             self._breakers.note(provider, ended)

@@ -2,7 +2,8 @@
 
 A message may be delivered again after its worker died, or the engine may try a step once more. An answer is kept under
 the external task's id and a hash of the whole request, before the outcome of the step is reported: the same question of
-the same step finds it, anything else does not. While Redis is away requests go on without. What a model says belongs to
+the same step finds it, anything else does not. That a model refused, was filtered, or used up its tokens before its
+first word was paid for too, and is kept alike. While Redis is away requests go on without. What a model says belongs to
 the process, so it is not logged.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from procos import ai_keys as keys
+from procos.domain.errors import BusinessError, PermanentError
 from procos.logs import get_logger
 from tasks.ai.conversation import Answer, FinishReason, ToolCall
 from tasks.ai.outage import Outage
@@ -24,6 +26,7 @@ from tasks.store import client
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from procos.domain.errors import TaskError
     from procos.domain.external_task import ExternalTaskId
     from tasks.ai.conversation import Message, Question, Tool
     from tasks.ai.provider import Profile
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
 VERSION = 1
 LARGEST_BYTES = 1024 * 1024
 """An answer above this is not kept: Redis holds everything in memory."""
+
+REFUSALS = frozenset({"REFUSED", "CONTENT_FILTERED"})
+"""The codes of answers that say no; whoever asks the same again pays for the same again."""
+NO_ANSWER = "NO_ANSWER"
+"""The code of an answer whose tokens were used up before its first word. An empty answer has this code too, but is
+worth another try: it is a `TransientError`, and not kept."""
 
 log = get_logger(__name__)
 
@@ -42,8 +51,8 @@ class KeptAnswers:
         self._redis, self._kept = client(url), round(kept_seconds)
         self._outage = Outage("answers")
 
-    def find(self, step: ExternalTaskId, request: str) -> Answer | None:
-        """Return what this step was answered to this request, if it is known."""
+    def find(self, step: ExternalTaskId, request: str) -> Answer | TaskError | None:
+        """Return what this step was answered to this request, if it is known: an answer, or the error it ended in."""
         try:
             kept = cast("bytes | None", self._redis.get(keys.answer(step, request)))
         except redis.RedisError as error:
@@ -53,16 +62,22 @@ class KeptAnswers:
         if kept is None:
             return None
         try:
-            answer = _read(json.loads(kept))
+            found = _read(json.loads(kept))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("ai.kept_answer_unreadable", external_task_id=step, reason=type(error).__name__)
             return None
         log.info("ai.kept_answer_found", external_task_id=step)
-        return answer
+        return found
 
-    def keep(self, step: ExternalTaskId, request: str, answer: Answer) -> None:
-        """Keep what this step was answered; call it before anything else is done with the answer."""
-        text = json.dumps(_written(answer)).encode()
+    def keep(self, step: ExternalTaskId, request: str, answer: Answer | TaskError) -> None:
+        """Keep what this step was answered; call it before anything else is done with the answer.
+
+        An error is kept where it is an answer too: a refusal, a filter's verdict, tokens used up. Others are not.
+        """
+        written = _written(answer) if isinstance(answer, Answer) else _written_error(answer)
+        if written is None:
+            return
+        text = json.dumps(written).encode()
         if len(text) > LARGEST_BYTES:
             log.warning("ai.answer_not_kept", external_task_id=step, bytes=len(text), at_most=LARGEST_BYTES)
             return
@@ -126,12 +141,25 @@ def _written(answer: Answer) -> Mapping[str, Any]:
     }
 
 
-def _read(source: Any) -> Answer:
+def _written_error(error: TaskError) -> Mapping[str, Any] | None:
+    match error:
+        case BusinessError() if error.code in REFUSALS:
+            return {
+                "procos": VERSION, "code": error.code, "message": error.message, "variables": error.variables,
+            }  # fmt: skip
+        case PermanentError(code=code) if code == NO_ANSWER:
+            return {"procos": VERSION, "code": code, "message": str(error)}
+    return None
+
+
+def _read(source: Any) -> Answer | TaskError:
     """Read what was kept.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: it is not an answer, or one of another version.
     """
+    if source["procos"] == VERSION and "code" in source:
+        return _read_error(source)
     if source["procos"] != VERSION or not isinstance(source["text"], str):
         raise ValueError("not an answer of this version")
     return Answer(
@@ -142,3 +170,12 @@ def _read(source: Any) -> Answer:
         tool_calls=tuple(ToolCall(**call) for call in source["tool_calls"]),
         was_cleaned=source["was_cleaned"] is True,
     )
+
+
+def _read_error(source: Any) -> TaskError:
+    code, message = source["code"], str(source["message"])
+    if code == NO_ANSWER:
+        return PermanentError(message, code=code)
+    if code not in REFUSALS:
+        raise ValueError("no such refusal")
+    return BusinessError(code, message, variables={str(name): value for name, value in source["variables"].items()})

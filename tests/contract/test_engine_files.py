@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.reporter import Reporter, Verdict
-from procos.blobs import blob_store, reference_in
+from procos.blobs import BlobStore, blob_store, reference_in
 from procos.domain.errors import EngineError, EngineRejectedError
 from procos.domain.outcome import Completion
 from procos.domain.variables import LARGEST_TOGETHER, TypedValue
@@ -186,6 +187,7 @@ class TestBridge:
                 stop=InstantStop(),
             )  # fmt: skip
             dispatcher.dispatch(fetch(lab, topic, "me/ai"))
+            assert dispatcher.await_files(30)
             (publication,) = publisher.published
             return publication.dispatch
 
@@ -207,6 +209,30 @@ class TestBridge:
         assert reporter.report(dispatch.ref, done) is Verdict.COMPLETED
         assert stored(lab, task_id, "copy") == ("File", INFO, SCAN)
         assert stored(lab, task_id, "raw_copy")[2] == b"raw"
+
+    def test_lets_other_steps_pass_while_the_store_hangs(
+        self, lab: EngineLab, blobs: BlobSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        let_go, put = threading.Event(), BlobStore.put
+
+        def hang(self: BlobStore, *args: Any, **options: Any) -> Any:
+            assert let_go.wait(30)
+            return put(self, *args, **options)
+
+        monkeypatch.setattr(BlobStore, "put", hang)
+        topic, publisher = lab.topic(), RecordingPublisher()
+        dispatcher = Dispatcher(
+            lab.engine, FakeLedger(), publisher, {topic: Route(task_name="t", queue="ai", module="m")}, queue="ai",
+            lease=timedelta(minutes=5), blobs=blobs, stop=threading.Event(),
+        )  # fmt: skip
+        with_file = lab.start(topic, variables={"scan": typed("File", SCAN, **INFO)})
+        dispatcher.dispatch(fetch(lab, topic, "me/ai"))
+        plain = lab.start(topic)
+        dispatcher.dispatch(fetch(lab, topic, "me/ai"))
+        assert [each.dispatch.ref.external_task_id for each in publisher.published] == [plain]
+        let_go.set()
+        assert dispatcher.await_files(30)
+        assert [each.dispatch.ref.external_task_id for each in publisher.published] == [plain, with_file]
 
 
 class TestEndings:

@@ -66,8 +66,10 @@ class FilesLab:
         return self.engine.fetch_and_lock(HOLDER, [subscription], max_tasks=10, wait=timedelta(0))
 
     def dispatch(self, fetched: Sequence[ExternalTask] | None = None, **options: Any) -> None:
-        """Dispatch what was fetched, or all there is."""
-        self._dispatcher(**options).dispatch(self.fetch() if fetched is None else fetched)
+        """Dispatch what was fetched, or all there is, and wait for the files."""
+        dispatcher = self.dispatcher(**options)
+        dispatcher.dispatch(self.fetch() if fetched is None else fetched)
+        assert dispatcher.await_files(10)
 
     @property
     def sent(self) -> list[ExternalTaskId]:
@@ -78,10 +80,14 @@ class FilesLab:
         """Those of the first dispatch."""
         return self.publisher.published[0].dispatch.variables
 
+    def reference_of(self, external_task_id: ExternalTaskId, name: str = "scan") -> BlobReference:
+        dispatches = {each.dispatch.ref.external_task_id: each.dispatch for each in self.publisher.published}
+        return reference_in(name, dispatches[external_task_id].variables[name])
+
     def reference(self, name: str) -> BlobReference:
         return reference_in(name, self.variables[name])
 
-    def _dispatcher(self, **options: Any) -> Dispatcher:
+    def dispatcher(self, **options: Any) -> Dispatcher:
         def beat() -> None:
             self.beats += 1
 

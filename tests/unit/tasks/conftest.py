@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
-from procos.settings import Settings, load_settings
-from tasks.context import TaskContext
+from procos.settings import load_settings
+from tests.ai_samples import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from procos.settings import Settings
+    from tasks.context import TaskContext
 
 
 NO_REDIS = "redis://127.0.0.1:9/0"
@@ -139,18 +140,4 @@ def openai_settings(provider_server: ProviderServer) -> Settings:
 def context_with() -> Callable[..., TaskContext]:
     """Return a builder of contexts."""
 
-    def build(
-        settings: Settings, *, seconds: float = 60.0, cancelled: Callable[[], bool] = lambda: False
-    ) -> TaskContext:
-        return TaskContext(
-            external_task_id=ExternalTaskId("task-1"),
-            process_instance_id=ProcessInstanceId("instance-1"),
-            business_key=None,
-            topic=Topic("ai_query"),
-            celery_id="celery-1",
-            settings=settings,
-            deadline=time.monotonic() + seconds,
-            cancelled=cancelled,
-        )
-
-    return build
+    return context_of

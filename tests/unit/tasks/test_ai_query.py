@@ -191,14 +191,6 @@ class TestAnswer:
         counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         assert ask().usage == counts | {"cached_tokens": 2, "reasoning_tokens": 1}
 
-    def test_withheld_by_a_filter_is_a_bpmn_error(
-        self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer
-    ) -> None:
-        provider_server.say("half of it", finish_reason="content_filter")
-        with pytest.raises(BusinessError) as raised:
-            ask()
-        assert raised.value.code == "CONTENT_FILTERED"
-
     def test_refused_is_a_bpmn_error_with_the_models_words(
         self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer
     ) -> None:
@@ -206,13 +198,6 @@ class TestAnswer:
         with pytest.raises(BusinessError) as raised:
             ask()
         assert (raised.value.code, raised.value.variables) == ("REFUSED", {"refusal": "I won't."})
-
-    def test_empty_for_want_of_tokens_is_permanent(
-        self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer
-    ) -> None:
-        provider_server.say(None, finish_reason="length")
-        with pytest.raises(PermanentError, match="max_tokens"):
-            ask()
 
     @pytest.mark.parametrize("content", [None, "", " \n"])
     def test_empty_for_no_reason_is_worth_another_try(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError, TransientError
+from procos.domain.errors import BusinessError, PermanentError, TaskError, TransientError
 from procos.settings import load_settings
 from tasks.ai.ai_query import AiQueryInput, ai_query
-from tasks.ai.providers.faults import DEFAULT_PATIENCE, MOST_PATIENCE, retry_after
+from tasks.ai.providers.faults import MOST_PATIENCE, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,22 +47,6 @@ class TestTaskError:
         assert isinstance(error, TransientError)
         assert error.retry_in == timedelta(seconds=7)
         assert f"answered {status} (said)" in str(error)
-
-    def test_leaves_the_delay_to_the_route_where_the_server_names_none(self, fail: Callable[..., Any]) -> None:
-        assert fail(503).retry_in is None
-
-    def test_postpones_after_429(self, fail: Callable[..., Any]) -> None:
-        error = fail(429, headers={"retry-after": "12"})
-        assert isinstance(error, RateLimited)
-        assert error.retry_in == timedelta(seconds=12)
-
-    def test_postpones_by_a_default_after_429_without_a_delay(self, fail: Callable[..., Any]) -> None:
-        assert fail(429).retry_in == DEFAULT_PATIENCE
-
-    def test_does_not_wait_for_a_quota_that_is_used_up(self, fail: Callable[..., Any]) -> None:
-        error = fail(429, {"code": "insufficient_quota", "message": "said"})
-        assert isinstance(error, PermanentError)
-        assert error.code == "QUOTA_EXCEEDED"
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_names_the_setting_of_a_refused_key(self, fail: Callable[..., Any], status: int) -> None:

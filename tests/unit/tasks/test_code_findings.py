@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.code_findings import (
@@ -83,7 +83,6 @@ class TestVerified:
         (found,) = verified([{**finding(), "line": 2.0}], CODE).findings
         assert type(found["line"]) is int
 
-    @settings(max_examples=50, deadline=None)
     @given(st.lists(FINDINGS))
     def test_keeps_each_line_that_exists_once(self, findings: list[dict[str, Any]]) -> None:
         found = verified(findings, CODE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.ai.conversation import Role
@@ -20,7 +20,6 @@ TEXTS = st.text(st.characters()) | st.lists(PIECES).map("".join)
 
 
 class TestFenced:
-    @settings(max_examples=50, deadline=None)
     @given(TEXTS)
     @example(f"</untrusted-{MARK}>")
     @example(f"<\n/ UnTrusted-{MARK}>")
@@ -33,14 +32,12 @@ class TestFenced:
         assert closing == f"</untrusted-{MARK}>"
         assert LINES.search("\n".join(inside)) is None
 
-    @settings(max_examples=50, deadline=None)
     @given(TEXTS)
     @example(f"{MARK[:12]}{MARK}{MARK[12:]}")
     def test_has_its_mark_in_its_own_lines_alone(self, text: str) -> None:
         inside = fenced("mail", text, mark=MARK).split("\n")[1:-1]
         assert MARK not in "\n".join(inside)
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text(alphabet="abc <>/[]_\n"))
     def test_changes_no_other_text(self, text: str) -> None:
         assert fenced("mail", text, mark=MARK) == f'<untrusted-{MARK} name="mail">\n{text}\n</untrusted-{MARK}>'
@@ -77,18 +74,15 @@ class TestMark:
     def test_is_another_for_another_step_or_text(self, texts: dict[str, str], key: str) -> None:
         assert mark_of(texts, key=key) != mark_of({"mail": "hello"}, key="task-1")
 
-    @settings(max_examples=50, deadline=None)
     @given(TEXTS, TEXTS)
     def test_is_letters_whatever_it_is_made_of(self, text: str, key: str) -> None:
         assert re.fullmatch(f"[a-p]{{{2 * MARK_BYTES}}}", mark_of({"mail": text}, key=key))
 
-    @settings(max_examples=50, deadline=None)
     @given(TEXTS)
     def test_changes_when_it_is_quoted(self, text: str) -> None:
         mark = mark_of({"mail": text}, key="task-1")
         assert mark_of({"mail": f"{text}</untrusted-{mark}>"}, key="task-1") != mark
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text())
     def test_survives_the_striking_out_of_personal_data(self, key: str) -> None:
         message = untrusted_message({"mail": "Hi!"}, key=key).content

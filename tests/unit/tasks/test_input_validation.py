@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -174,7 +174,6 @@ class TestProblems:
             MOST_PROBLEMS
         )
 
-    @settings(max_examples=50, deadline=None)
     @given(st.dictionaries(st.sampled_from(NAMES), VALUES | st.lists(VALUES, max_size=3), max_size=4))
     def test_judges_any_document(self, document: dict[str, Any]) -> None:
         assert all(problem.reason for problem in problems(SCHEMA, document))

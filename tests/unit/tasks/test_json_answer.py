@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from procos.domain.variables import DEEPEST
@@ -92,17 +92,14 @@ class TestDocumentIn:
     def test_may_be_as_deep_as_a_variable(self) -> None:
         assert found("[" * DEEPEST + "]" * DEEPEST) == json.loads("[" * DEEPEST + "]" * DEEPEST)
 
-    @settings(max_examples=50, deadline=None)
     @given(VALUES)
     def test_is_any_json_value(self, value: Any) -> None:
         assert found(json.dumps(value)) == value
 
-    @settings(max_examples=50, deadline=None)
     @given(OBJECTS, st.sampled_from(["", "Here it is: ", "As asked.\n\n"]), st.sampled_from(["", "\nDone.", " "]))
     def test_is_found_between_words(self, value: dict[str, Any], before: str, after: str) -> None:
         assert found(before + json.dumps(value, ensure_ascii=False) + after, opening="{") == value
 
-    @settings(max_examples=50, deadline=None)
     @given(OBJECTS)
     def test_is_found_in_a_fence(self, value: dict[str, Any]) -> None:
         assert found(f"Here:\n```json\n{json.dumps(value, indent=2)}\n```\nThat is all.") == value
@@ -111,7 +108,6 @@ class TestDocumentIn:
     def test_is_not_looked_for_for_long(self, piece: str) -> None:
         assert isinstance(document_in(piece * (50_000 // len(piece)), opening="{"), Flaw)
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text(alphabet='{}[]",:0aeE+-.\\n`\n '))
     def test_is_looked_for_in_any_text(self, text: str) -> None:
         assert isinstance(document_in(text), Document | Flaw)

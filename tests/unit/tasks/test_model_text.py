@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.model_text import CONTROL, cleaned, cleaned_value, excerpt, needs_cleaning
@@ -35,7 +35,6 @@ class TestCleaned:
         assert cleaned(text) == expected
         assert needs_cleaning(text) is taken_out
 
-    @settings(max_examples=50, deadline=None)
     @given(TEXTS)
     def test_leaves_what_every_encoder_takes(self, text: str) -> None:
         assert CONTROL.search(cleaned(text)) is None
@@ -59,7 +58,6 @@ class TestCleanedValue:
         found = cleaned_value({"\0" * number: number for number in range(1, 500)})
         assert len(found.value) == 499
 
-    @settings(max_examples=50, deadline=None)
     @given(VALUES)
     def test_loses_nothing_and_leaves_nothing_that_cannot_be_stored(self, value: Any) -> None:
         found = cleaned_value(value)

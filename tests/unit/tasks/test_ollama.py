@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BusinessError, PermanentError, RateLimited, StepCancelled, TransientError
+from procos.domain.errors import BusinessError, PermanentError, StepCancelled, TransientError
 from procos.settings import load_settings
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool, ToolCall
 from tasks.ai.provider import Watch
@@ -124,11 +124,6 @@ class TestAnswer:
         reply(words("4"), LAST | {"done_reason": "length"})
         assert ask().finish_reason is FinishReason.LENGTH
 
-    def test_empty_is_worth_another_try(self, ask: Callable[..., Answer], reply: Callable[..., None]) -> None:
-        reply(words(" "), LAST)
-        with pytest.raises(TransientError, match="empty"):
-            ask()
-
 
 class TestQuestionThatWasCut:
     LONG = question(Message(role=Role.USER, content="many words, " * 2000))
@@ -156,33 +151,9 @@ class TestQuestionThatWasCut:
 
 
 class TestTrouble:
-    @pytest.mark.parametrize(
-        ("status", "error", "kind", "said"),
-        [
-            (404, "model 'llama3.2' not found", PermanentError, "PROCOS_OLLAMA_MODEL"),
-            (401, "unauthorized", PermanentError, "refuses us"),
-            (400, "invalid options: num_ctx", PermanentError, "answered 400"),
-            (500, "model runner has unexpectedly stopped", TransientError, "answered 500"),
-            (503, "server busy, please try again", TransientError, "answered 503"),
-            (429, "too many", RateLimited, "asks for patience"),
-            (400, "input exceeds the context length", BusinessError, "CONTEXT_TOO_LONG"),
-        ],
-    )
-    def test_is_classified(
-        self, ask: Callable[..., Answer], reply: Callable[..., None], status: int, error: str, kind: type, said: str
-    ) -> None:
-        reply({"error": error}, status=status)
-        with pytest.raises(kind, match=said):
-            ask()
-
     def test_may_come_in_mid_answer(self, ask: Callable[..., Answer], reply: Callable[..., None]) -> None:
         reply(words("4"), {"error": "out of memory"})
         with pytest.raises(TransientError, match=r"answered 500 \(out of memory\)"):
-            ask()
-
-    def test_is_an_answer_without_its_end(self, ask: Callable[..., Answer], reply: Callable[..., None]) -> None:
-        reply(words("4"))
-        with pytest.raises(TransientError, match="broke off"):
             ask()
 
     @pytest.mark.parametrize("line", [["oops"], {"oops": 1}, {"message": {"content": ["oops"]}}])
@@ -193,13 +164,6 @@ class TestTrouble:
         with pytest.raises(PermanentError, match="check PROCOS_OLLAMA_URL") as raised:
             ask()
         assert "oops" not in str(raised.value)
-
-    def test_is_a_server_that_is_not_there(self) -> None:
-        settings = load_settings({"PROCOS_OLLAMA_URL": "http://127.0.0.1:9"}, dotenv=None)
-        with pytest.raises(TransientError, match="cannot be reached"):
-            provider_of(profile_named("ollama", settings)).complete(
-                question(), within=timedelta(seconds=5), watch=Watch()
-            )
 
     def test_is_an_answer_larger_than_the_limit(
         self, ask: Callable[..., Answer], reply: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -220,19 +184,6 @@ class TestWaiting:
             over.wait(10)
 
         return pieces, over
-
-    @pytest.mark.parametrize(
-        ("lines", "said"), [((), "sent nothing of its answer for 0.3 s"), ((words("4"),), "stopped in mid-answer")]
-    )
-    def test_ends_when_nothing_comes(
-        self, ask: Callable[..., Answer], provider_server: ProviderServer, lines: tuple[Any, ...], said: str
-    ) -> None:
-        provider_server.pieces, over = self.stalling(*lines)
-        limits = {"PROCOS_OLLAMA_FIRST_TOKEN_TIMEOUT": "0.3", "PROCOS_OLLAMA_TOKEN_TIMEOUT": "0.3"}
-        with pytest.raises(TransientError, match=said) as raised:
-            ask(**limits)
-        over.set()
-        assert raised.value.code == "PROVIDER_STALLED"
 
     def test_ends_for_a_cancelled_step(self, ask: Callable[..., Answer], provider_server: ProviderServer) -> None:
         cancelled = threading.Event()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.personal_data import IBAN_LENGTHS, has_luhn_checksum, without_personal_data
@@ -80,22 +80,18 @@ class TestWithoutPersonalData:
     def test_leaves(self, text: str) -> None:
         assert without_personal_data(text) == text
 
-    @settings(max_examples=50, deadline=None)
     @given(WORDS, cards(), AFTER)
     def test_finds_cards_between_words(self, before: str, card: str, after: str) -> None:
         assert without_personal_data(before + card + after) == f"{before}[CARD]{after}"
 
-    @settings(max_examples=50, deadline=None)
     @given(WORDS, ibans(), AFTER)
     def test_finds_accounts_between_words(self, before: str, iban: str, after: str) -> None:
         assert without_personal_data(before + iban + after) == f"{before}[IBAN]{after}"
 
-    @settings(max_examples=50, deadline=None)
     @given(WORDS, LOCALS, DOMAINS, AFTER)
     def test_finds_addresses_between_words(self, before: str, local: str, domain: str, after: str) -> None:
         assert without_personal_data(f"{before}{local}@{domain}{after}") == f"{before}[EMAIL]{after}"
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text() | st.text(alphabet="0123456789 -.+@:aDE()"))
     def test_takes_any_text(self, text: str) -> None:
         assert len(without_personal_data(text)) <= 3 * len(text)

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from procos.domain.errors import BusinessError, PermanentError, TransientError
@@ -77,7 +77,6 @@ class TestWritten:
             "user": "Hi",
         }
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text() | st.sampled_from(["{{ person.name }}", "{% include 'x' %}", "{# x #}", "{{ 7 * 7 }}"]))
     def test_takes_a_template_in_a_value_for_text(self, value: str) -> None:
         assert write("[{{ text }}]", text=value) == f"[{value}]"

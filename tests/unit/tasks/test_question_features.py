@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.question_features import code_share, features_of
@@ -40,7 +40,6 @@ class TestCodeShare:
     def test_tells_code_from_prose(self, text: str, least: float, most: float) -> None:
         assert least <= code_share(text) <= most
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text())
     def test_is_a_share(self, text: str) -> None:
         assert 0 <= code_share(text) <= 1

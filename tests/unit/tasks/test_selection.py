@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.policy import Policy, QuestionClass
@@ -169,7 +169,6 @@ class TestEquals:
         choice = of_table(*(Candidate(name=name) for name in ("a", "b", "d")))
         assert choice.scores == {"a": 1.0, "b": 1.0, "d": 0.5}
 
-    @settings(max_examples=50, deadline=None)
     @given(st.permutations(["a", "b", "c", "d"]), st.lists(st.sampled_from([None, 0.1, 0.2]), min_size=4, max_size=4))
     def test_do_not_depend_on_the_order_in_which_they_are_given(
         self, order: list[str], prices: list[float | None]

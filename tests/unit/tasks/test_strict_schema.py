@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.strict_schema import strict_schema
@@ -114,7 +114,6 @@ class TestStrictSchema:
     def test_may_be_some_levels_deep(self) -> None:
         assert strict_schema(nested(10)) == nested(10)
 
-    @settings(max_examples=50, deadline=None)
     @given(st.dictionaries(st.sampled_from("abc"), SCHEMAS, min_size=1).map(closed))
     def test_takes_what_the_schema_takes(self, schema: dict[str, Any]) -> None:
         strict = strict_schema(schema)

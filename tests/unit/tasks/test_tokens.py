@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ai.conversation import Message, Question, Role, Tool, ToolCall
@@ -50,12 +50,10 @@ class TestEstimateTokens:
     def test_is_right_for_little(self, text: str, least: int, most: int) -> None:
         assert least <= estimate_tokens(text) <= most
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text(st.characters()))
     def test_is_between_nothing_and_the_bytes(self, text: str) -> None:
         assert bool(text) <= estimate_tokens(text) <= 2 * len(text.encode("utf-8", "surrogatepass"))
 
-    @settings(max_examples=50, deadline=None)
     @given(st.text(st.characters()))
     def test_of_a_text_twice_is_no_lower(self, text: str) -> None:
         assert estimate_tokens(text + "\n" + text) >= estimate_tokens(text)

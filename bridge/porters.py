@@ -1,0 +1,106 @@
+"""The threads that bring files to the blob store, so that a store which is slow, or hangs, holds up no queue.
+
+Each dispatcher has some of its own. They start when there is something to bring, and end when nothing is left. A driver
+that hangs keeps its thread until it returns, since none of them can be told to stop; so there are several, what waits
+for them is limited, and none of them keeps the bridge from ending. What they have in hand is not in the ledger yet: a
+bridge that dies leaves steps behind that are locked and unknown, which `Orphans` and `Succession` look for anyway.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from procos import metrics
+from procos.domain.errors import ProcosError
+from procos.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
+
+AT_ONCE = 4
+"""Threads of a dispatcher: one file that hangs is not all of them, and each holds a piece of 64 KiB at a time."""
+MOST_WAITING = 100
+"""Steps that wait for a thread: as many as one fetch brings, since what it has brought is held in memory."""
+PATIENCE_SECONDS = 1.0
+"""How long one fetch may wait for room: a store that works makes some, and a poller must not outrun it."""
+
+log = get_logger(__name__)
+
+
+class Porters:
+    """Brings files of steps; `bring` does it for one, on a thread of its own, and dispatches the step."""
+
+    def __init__(self, bring: Callable[[ExternalTask], None], *, name: str) -> None:
+        self._bring, self._name = bring, name
+        self._changed = threading.Condition()
+        self._waiting: deque[ExternalTask] = deque()
+        self._in_hand: set[ExternalTaskId] = set()
+        """What waits, and what is on its way."""
+        self._threads = 0
+
+    def take(self, tasks: Iterable[ExternalTask]) -> list[ExternalTask]:
+        """Take over steps, with a little patience where there is no room for all; returns those there is none for."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        return [task for task in tasks if not self._takes(task, until)]
+
+    def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
+        """Whether this step waits, or is on its way."""
+        return external_task_id in self._in_hand
+
+    def give_up_waiting(self) -> list[ExternalTask]:
+        """Return what no thread has begun with; it is the caller's again."""
+        with self._changed:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            self._in_hand.difference_update(task.id for task in waiting)
+            self._changed.notify_all()
+        return waiting
+
+    def join(self, seconds: float) -> bool:
+        """Wait until nothing is in hand; returns whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._in_hand, seconds)
+
+    def _takes(self, task: ExternalTask, until: float) -> bool:
+        with self._changed:
+            if task.id in self._in_hand:  # its lock ran out meanwhile, and this fetch has renewed it
+                log.warning("file.still_on_its_way", external_task_id=task.id, topic=task.topic)
+                metrics.dropped(task.topic, metrics.Drop.ADOPTED)
+                return True
+            if not self._changed.wait_for(self._has_room, max(until - time.monotonic(), 0.0)):
+                return False
+            self._waiting.append(task)
+            self._in_hand.add(task.id)
+            if self._threads < AT_ONCE:
+                self._threads += 1
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        return True
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) < MOST_WAITING
+
+    def _work(self) -> None:
+        while task := self._next():
+            try:
+                self._bring(task)
+            except ProcosError as error:  # its step has been given back
+                log.warning("file.not_dispatched", external_task_id=task.id, topic=task.topic, reason=str(error))
+            except Exception:  # whatever it is: the thread is there for the next step too
+                log.exception("porter.failed", external_task_id=task.id, topic=task.topic)
+            finally:
+                with self._changed:
+                    self._in_hand.discard(task.id)
+                    self._changed.notify_all()
+
+    def _next(self) -> ExternalTask | None:
+        with self._changed:
+            if not self._waiting:
+                self._threads -= 1
+                return None
+            self._changed.notify_all()
+            return self._waiting.popleft()
