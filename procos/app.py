@@ -1,8 +1,8 @@
 """The Celery app: `celery -A procos.app worker -Q ai`.
 
 Configured from the settings alone, so that a worker needs a broker URL and a Redis URL and nothing else. Task modules
-are named by the routes and imported by workers only; the bridge publishes by name. Why each odd option is as it is
-stands beside it; the measurements are in docs/adr/.
+are named by the routes, and by packages that add further ones, and imported by workers only; the bridge publishes by
+name. Why each odd option is as it is stands beside it; the measurements are in docs/adr/.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from celery.utils import uuid
 from procos.credentials import credentials_in
 from procos.logs import configure_logs, strike_out_of_prints
 from procos.queues import EXCHANGE, Queue, task_queue
-from procos.routes import by_queue, routes
+from procos.routes import by_queue
 from procos.settings import load_settings
 from procos.task_messages import CALLBACKS, written
+from procos.task_modules import task_modules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ class Task(CeleryTask):  # type: ignore[type-arg]  # generic for type checkers a
 
 class App(Celery):
     """Celery, with a shorter way for what each task sends when it ends."""
+
+    loader_cls = "procos.task_modules:Loader"
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
         """Send a task by name and return its result; a callback to the bridge has none, and is written at once."""
@@ -92,7 +95,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "task_default_exchange": EXCHANGE.name,
         "task_default_routing_key": Queue.GENERIC,
         "task_create_missing_queues": False,
-        "include": sorted({route.module for route in routes().values()}),
+        "include": list(task_modules()),
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         "timezone": "UTC",
