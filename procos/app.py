@@ -7,6 +7,7 @@ name. Why each odd option is as it is stands beside it; the measurements are in 
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,7 @@ from celery.signals import setup_logging
 from celery.utils import uuid
 
 from procos.credentials import credentials_in
+from procos.domain.errors import SettingsError
 from procos.logs import configure_logs, strike_out_of_prints
 from procos.queues import EXCHANGE, Queue, task_queue
 from procos.routes import by_queue
@@ -81,6 +83,20 @@ def consumed_queues(arguments: Sequence[str]) -> list[str]:
             if argument.startswith(prefix) and len(argument) > len(prefix):
                 return argument.removeprefix(prefix).split(",")
     return []
+
+
+def check_consumed(queues: Sequence[str]) -> None:
+    """Return if a worker may take from these queues.
+
+    Raises:
+        SettingsError: no route names one of them, so nothing would ever come; says which there are.
+    """
+    known = sorted(by_queue())
+    for queue in queues:
+        if queue not in known:
+            near = difflib.get_close_matches(queue, known, n=1)
+            cure = f"did you mean {near[0]}?" if near else "is the package with its routes installed here?"
+            raise SettingsError([f"no route names queue {queue!r}; known: {', '.join(known)}; {cure}"])
 
 
 def _common(settings: Settings) -> dict[str, Any]:
@@ -178,4 +194,5 @@ def _logs(**_: object) -> None:
 app = make_app(load_settings(), queues=consumed_queues(sys.argv))
 if "worker" in sys.argv:
     # Nowhere else: workers that a program of ours starts would inherit the name, and all have the same.
+    check_consumed(consumed_queues(sys.argv))
     name_worker(consumed_queues(sys.argv))
