@@ -1,7 +1,7 @@
 """A user's own package in an environment of its own: its queue, its topic, its adapter and its modules, from a wheel.
 
 The environment holds the wheels of ProcOS and of `examples/order_reports`, and nothing of this checkout. What both
-depend on is lent by the environment of the tests, so that nothing is downloaded.
+depend on is lent by the environment of the tests, so that nothing is downloaded; the engine's jar is built here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import sysconfig
 import venv
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,12 +23,24 @@ from tests.local_stack import ROOT, LocalStack, brought_up, clean_environment, w
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 EXAMPLE = ROOT / "examples" / "order_reports"
 PARTS = ("engine", "broker", "redis", "bridge")
 """No worker: the test starts one, for the one queue."""
 KEY = "key-of-the-archive"
 UP_SECONDS = 60
+SIGNALLED = '"event": "order_reports.archive"'
+"""What the module of `procos.tasks` logs when its worker is ready."""
+PLAIN_TASK = """
+from procos.app import app
+print(app.send_task("order_reports.archive_state", queue="reports").get(timeout=30))
+"""
+FILES_OF_MODULES = """
+import sys, procos.app, bridge.daemon, tasks.task, order_reports.report
+ours = {"procos", "bridge", "tasks", "order_reports"}
+print(*(m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] in ours and m.__file__), sep="\\n")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(home: Path) -> Iterator[LocalStack]:
+def engine_jar() -> str:
+    built = subprocess.run([str(ROOT / "deploy" / "engine" / "build.sh")], capture_output=True, text=True, check=True)
+    return built.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def stack(home: Path, engine_jar: str) -> Iterator[LocalStack]:
     """The stack as this environment brings it up; the archive is a connection of its settings."""
     ours = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
     reports = {"TYPE": "report_archive", "FILE": str(home / "reports.db"), "KEY": "{{secrets.REPORT_KEY}}"}
@@ -63,6 +80,7 @@ def stack(home: Path) -> Iterator[LocalStack]:
             **ours,
             **connection,
             "PROCOS_SECRETS__REPORT_KEY": KEY,
+            "PROCOS_ENGINE_JAR": engine_jar,
             "PATH": os.pathsep.join([str(home / "venv" / "bin"), ours["PATH"]]),
         },
         folder=home / "state",
@@ -83,7 +101,7 @@ def worker(stack: LocalStack, *arguments: str) -> Iterator[Path]:
             command, env={**stack.environment, **stack.settings}, cwd=stack.directory, stdout=output, stderr=output
         )
         try:
-            wait_until(lambda: "order_reports.archive" in log.read_text(), seconds=UP_SECONDS, what="the worker is up")
+            wait_until(lambda: SIGNALLED in log.read_text(), seconds=UP_SECONDS, what="the worker is up")
             yield log
         finally:
             running.terminate()
@@ -92,17 +110,21 @@ def worker(stack: LocalStack, *arguments: str) -> Iterator[Path]:
 
 def python(stack: LocalStack, *arguments: str) -> str:
     done = subprocess.run(
-        [stack.python, *arguments], env=stack.environment, cwd=stack.directory, capture_output=True, text=True,
-        timeout=100, check=False,
-    )  # fmt: skip
+        [stack.python, *arguments],
+        env={**stack.environment, **stack.settings},
+        cwd=stack.directory,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 class TestEnvironment:
     def test_has_nothing_of_the_checkout(self, stack: LocalStack, home: Path) -> None:
-        code = "import sys, procos.app, bridge, tasks.task, order_reports.report as r; print(*{m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] in {'procos', 'bridge', 'tasks', 'order_reports'} and m.__file__}, sep='\\n')"  # noqa: E501
-        files = python(stack, "-c", code).splitlines()
+        files = python(stack, "-c", FILES_OF_MODULES).splitlines()
         assert len(files) > 20
         assert [file for file in files if not file.startswith(str(home / "venv"))] == []
 
@@ -139,10 +161,10 @@ class TestWorker:
             sample = home / "processes" / "order_report_process" / "sample.json"
             outcome = stack.run("order_report_process", "--vars-file", str(sample))
             assert outcome["variables"]["order_total"] == "45.48"
-            assert "takes" not in stack.procos("doctor").stdout.partition("no worker consumes queue reports")[1]
-            called = [stack.python, "-m", "celery", "-A", "procos.app", "call", "order_reports.archive_state"]
-            subprocess.run(called, env={**stack.environment, **stack.settings}, cwd=home, check=True, timeout=60)
-            wait_until(lambda: "order_reports.archive_state" in log.read_text(), seconds=30, what="the plain task ran")
+            assert "no worker consumes queue reports" not in stack.procos("doctor").stdout
+            assert python(stack, "-c", PLAIN_TASK).strip() == f"well: {home / 'reports.db'} opens"
+        (signalled,) = [line for line in log.read_text().splitlines() if SIGNALLED in line]
+        assert json.loads(signalled)["state"] == f"well: {home / 'reports.db'} opens"
         assert KEY not in log.read_text()
 
     def test_ends_at_once_where_no_route_names_its_queue(self, stack: LocalStack) -> None:

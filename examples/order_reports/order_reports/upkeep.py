@@ -1,7 +1,7 @@
 """What our workers do beside steps; every worker imports this, since the entry point `procos.tasks` names it.
 
-A signal says at the start whether the archive can be used. A plain Celery task says so whenever somebody asks, such as
-Celery beat every night: `celery -A procos.app call order_reports.archive_state`.
+A signal says at the start whether the archive can be used. A plain Celery task says so whenever somebody asks:
+`app.send_task("order_reports.archive_state", queue="reports").get(timeout=30)`. Who sends it names the queue.
 """
 
 from celery.signals import worker_ready

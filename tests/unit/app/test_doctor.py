@@ -48,7 +48,7 @@ class TestConnections:
             (Look(connection="crm", type="http", state=State.WELL, detail="hello"), Health.GOOD, "crm (http): hello"),
             (Look(connection="crm", state=State.UNTYPED, detail="no type"), Health.GOOD, "crm: no type"),
             (Look(connection="crm", type="http", state=State.AWAY, detail="no"), Health.UNREACHABLE, "crm (http): no"),
-            (Look(connection="crm", state=State.WRONG, detail="connection 'crm' has no"), Health.BAD, "connection 'crm'"),
+            (Look(connection="crm", state=State.WRONG, detail="connection 'crm' no"), Health.BAD, "connection 'crm'"),
         ],
         ids=lambda value: value.state if isinstance(value, Look) else None,
     )  # fmt: skip
