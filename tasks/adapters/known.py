@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procos.domain.errors import PermanentError, SettingsError
 from procos.packages import ADAPTERS as GROUP
@@ -74,7 +74,8 @@ def _fault_of(added: object) -> str:
         return "is no subclass of Adapter"
     if missing := [name for name in ("name", "connection") if not hasattr(added, name)]:
         return f"has no {' and no '.join(missing)}"
-    if not issubclass(added.connection, Connection):
+    connection: Any = added.connection
+    if not (isinstance(connection, type) and issubclass(connection, Connection)):
         return "has a connection that is no subclass of Connection"
     return "leaves health_check out" if inspect.isabstract(added) else ""
 

@@ -36,6 +36,10 @@ PLAIN_TASK = """
 from procos.app import app
 print(app.send_task("order_reports.archive_state", queue="reports").get(timeout=30))
 """
+UNKNOWN_TASK = """
+from procos.app import app
+app.send_task("order_reports.nobody", queue="reports")
+"""
 FILES_OF_MODULES = """
 import sys, procos.app, bridge.daemon, tasks.task, order_reports.report
 ours = {"procos", "bridge", "tasks", "order_reports"}
@@ -166,6 +170,15 @@ class TestWorker:
         (signalled,) = [line for line in log.read_text().splitlines() if SIGNALLED in line]
         assert json.loads(signalled)["state"] == f"well: {home / 'reports.db'} opens"
         assert KEY not in log.read_text()
+
+    def test_makes_dead_letters_of_what_it_cannot_run(self, stack: LocalStack) -> None:
+        with worker(stack, "-Q", "reports", "-c", "1"):
+            python(stack, "-c", UNKNOWN_TASK)
+
+            def shelved() -> list[str]:
+                return [letter["queue"] for letter in json.loads(stack.procos("dead-letters", "--json").stdout)]
+
+            wait_until(lambda: shelved() == ["reports"], seconds=60, what="the dead letter is shown")
 
     def test_ends_at_once_where_no_route_names_its_queue(self, stack: LocalStack) -> None:
         done = stack.procos("worker", "-Q", "report")

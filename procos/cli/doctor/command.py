@@ -55,19 +55,20 @@ def doctor(*, as_json: bool) -> None:
     sys.exit(exit_code(findings))
 
 
-def _findings(chosen: Settings) -> Iterator[Finding]:
-    yield Finding(check="settings", health=Health.GOOD, text=f"{len(chosen.set_by_user)} set, all known")
-    for name, check in CHECKS.items():
-        yield from _guarded(name, check, chosen)
-
-
-def _guarded(name: str, check: Check, chosen: Settings) -> Iterator[Finding]:
+def guarded(name: str, check: Check, chosen: Settings) -> Iterator[Finding]:
+    """Run a check; where it cannot go on, what stops it is its finding."""
     try:
         yield from check(chosen)
     except UnreachableError as error:
         yield Finding(check=name, health=Health.UNREACHABLE, text=str(error))
     except ProcosError as error:
         yield Finding(check=name, health=Health.BAD, text=str(error))
+
+
+def _findings(chosen: Settings) -> Iterator[Finding]:
+    yield Finding(check="settings", health=Health.GOOD, text=f"{len(chosen.set_by_user)} set, all known")
+    for name, check in CHECKS.items():
+        yield from guarded(name, check, chosen)
 
 
 def _print(finding: Finding) -> None:

@@ -31,8 +31,8 @@ ROUTE = Route(task_name="theirs.greet", queue="theirs", module="theirs.tasks")
 def entry(value: str, *, loads: Any = None, group: str = "procos.routes") -> Any:
     """An entry point of the package `their-package`; with `loads` it needs no module."""
     if loads is None:
-        package: Any = SimpleNamespace(name="their-package")
-        return EntryPoint("theirs", value, group)._for(package)
+        real: Any = EntryPoint("theirs", value, group)
+        return real._for(SimpleNamespace(name="their-package"))
     return SimpleNamespace(name="theirs", value=value, load=lambda: loads, dist=SimpleNamespace(name="their-package"))
 
 

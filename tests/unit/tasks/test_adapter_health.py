@@ -75,7 +75,7 @@ def bell(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bell]]:
 
 def connected(**answers: str) -> Settings:
     """Settings with a bell for each name, which answers as it says."""
-    names = {}
+    names: dict[str, str] = {}
     for name, answer in answers.items():
         fields = {"TYPE": "bell", "ANSWER": answer, "TOKEN": TOKEN}
         names |= {f"PROCOS_CONNECTIONS__{name.upper()}__{field}": value for field, value in fields.items()}
