@@ -165,6 +165,8 @@ class TestWorker:
             sample = home / "processes" / "order_report_process" / "sample.json"
             outcome = stack.run("order_report_process", "--vars-file", str(sample))
             assert outcome["variables"]["order_total"] == "45.48"
+            queues = {queue["name"]: queue["consumers"] for queue in stack.status_document()["queues"]}
+            assert queues["reports"] == 1
             assert "no worker consumes queue reports" not in stack.procos("doctor").stdout
             assert python(stack, "-c", PLAIN_TASK).strip() == f"well: {home / 'reports.db'} opens"
         (signalled,) = [line for line in log.read_text().splitlines() if SIGNALLED in line]
