@@ -1,12 +1,13 @@
 """The Celery app: `celery -A procos.app worker -Q ai`.
 
 Configured from the settings alone, so that a worker needs a broker URL and a Redis URL and nothing else. Task modules
-are named by the routes and imported by workers only; the bridge publishes by name. Why each odd option is as it is
-stands beside it; the measurements are in docs/adr/.
+are named by the routes, and by packages that add further ones, and imported by workers only; the bridge publishes by
+name. Why each odd option is as it is stands beside it; the measurements are in docs/adr/.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -17,11 +18,13 @@ from celery.signals import setup_logging
 from celery.utils import uuid
 
 from procos.credentials import credentials_in
+from procos.domain.errors import SettingsError
 from procos.logs import configure_logs, strike_out_of_prints
 from procos.queues import EXCHANGE, Queue, task_queue
-from procos.routes import by_queue, routes
+from procos.routes import by_queue
 from procos.settings import load_settings
 from procos.task_messages import CALLBACKS, written
+from procos.task_modules import task_modules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +47,8 @@ class Task(CeleryTask):  # type: ignore[type-arg]  # generic for type checkers a
 
 class App(Celery):
     """Celery, with a shorter way for what each task sends when it ends."""
+
+    loader_cls = "procos.task_modules:Loader"
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
         """Send a task by name and return its result; a callback to the bridge has none, and is written at once."""
@@ -80,6 +85,20 @@ def consumed_queues(arguments: Sequence[str]) -> list[str]:
     return []
 
 
+def check_consumed(queues: Sequence[str]) -> None:
+    """Return if a worker may take from these queues.
+
+    Raises:
+        SettingsError: no route names one of them, so nothing would ever come; says which there are.
+    """
+    known = sorted(by_queue())
+    for queue in queues:
+        if queue not in known:
+            near = difflib.get_close_matches(queue, known, n=1)
+            cure = f"did you mean {near[0]}?" if near else "is the package with its routes installed here?"
+            raise SettingsError([f"no route names queue {queue!r}; known: {', '.join(known)}; {cure}"])
+
+
 def _common(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker.url,
@@ -92,7 +111,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "task_default_exchange": EXCHANGE.name,
         "task_default_routing_key": Queue.GENERIC,
         "task_create_missing_queues": False,
-        "include": sorted({route.module for route in routes().values()}),
+        "include": list(task_modules()),
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         "timezone": "UTC",
@@ -175,4 +194,5 @@ def _logs(**_: object) -> None:
 app = make_app(load_settings(), queues=consumed_queues(sys.argv))
 if "worker" in sys.argv:
     # Nowhere else: workers that a program of ours starts would inherit the name, and all have the same.
+    check_consumed(consumed_queues(sys.argv))
     name_worker(consumed_queues(sys.argv))

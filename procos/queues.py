@@ -13,6 +13,7 @@ limit. Sources: RabbitMQ documentation, "Quorum Queues" (delivery limit, at-leas
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,6 +53,10 @@ class Queue(StrEnum):
 
 PARKED = f"{Queue.CALLBACKS}.parked"
 SHELF = "dead-letters"
+NAME = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
+"""A queue of tasks. No dot, since ours beside it have one; no comma, which stands between names after -Q."""
+LONGEST_NAME = 60
+"""Characters; a worker is called by its queues, and the broker's names end at 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +141,18 @@ def _kept(name: str) -> kombu.Queue:
 def dead(name: str) -> str:
     """Return the name of a queue's dead letters."""
     return f"{name}.dead"
+
+
+def fault_of_name(name: str) -> str | None:
+    """Say why tasks cannot have a queue of this name; None where they can."""
+    if name in {Queue.CALLBACKS, SHELF}:
+        return f"queue {name!r} is one of ProcOS's own; choose another name"
+    if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
+        return (
+            f"{name!r} cannot name a queue: expected at most {LONGEST_NAME} small letters, digits, and single _ or -, "
+            "such as reports"
+        )
+    return None
 
 
 def topology(names: Iterable[str]) -> Sequence[kombu.Queue]:

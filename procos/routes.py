@@ -6,7 +6,7 @@ point group `procos.routes`: each entry names a mapping from topic to `Route`. `
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import SettingsError
 from procos.domain.external_task import Topic
 from procos.domain.retry import RetryPolicy
-from procos.queues import Queue
+from procos.packages import ROUTES as GROUP
+from procos.packages import described, loaded, package_of
+from procos.queues import Queue, fault_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+OURS = "procos"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,8 @@ class Route:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     errors: tuple[str, ...] = ()
     """The BPMN errors the task may raise, INVALID_INPUT apart; `procos deploy` says which a model leaves uncaught."""
-    source: str = "procos"
+    source: str = OURS
+    """The package it is from; set to its name where a package leaves it out."""
 
 
 ASKING = ("provider", "model", "max_tokens", "temperature", "complexity_score")
@@ -205,17 +211,17 @@ def routes() -> Mapping[Topic, Route]:
     """Return the built-in routes and those of installed packages.
 
     Raises:
-        SettingsError: a package claims a topic that is taken, its entry is no mapping of routes, or a cap is wrong.
+        SettingsError: a package cannot be loaded, claims a topic or a task that is taken, or has a wrong route.
     """
     merged = dict(ROUTES)
-    for entry in entry_points(group="procos.routes"):
-        added = entry.load()
+    for entry in entry_points(group=GROUP):
+        added = loaded(entry, GROUP)
         if not hasattr(added, "items") or not all(isinstance(route, Route) for route in added.values()):
-            raise SettingsError([f"entry point {entry.name!r} of procos.routes is not a mapping of topic to Route"])
+            raise SettingsError([f"{described(entry, GROUP)} is not a mapping of topic to Route"])
         if taken := sorted(merged.keys() & added.keys()):
-            raise SettingsError([f"entry point {entry.name!r} claims topics that are taken: {', '.join(taken)}"])
-        merged.update(added)
-    if problems := _wrong_caps(merged):
+            raise SettingsError([f"{described(entry, GROUP)} claims topics that are taken: {', '.join(taken)}"])
+        merged.update({topic: _sourced(route, package_of(entry)) for topic, route in added.items()})
+    if problems := [*_wrong_queues(merged), *_shared_names(merged), *_wrong_caps(merged)]:
         raise SettingsError(problems)
     return MappingProxyType(merged)
 
@@ -226,6 +232,26 @@ def by_queue() -> Mapping[str, Mapping[Topic, Route]]:
     for topic, route in routes().items():
         grouped.setdefault(route.queue, {})[topic] = route
     return grouped
+
+
+def _sourced(route: Route, package: str) -> Route:
+    return replace(route, source=package) if route.source == OURS else route
+
+
+def _wrong_queues(table: Mapping[Topic, Route]) -> list[str]:
+    """Say which routes name a queue that cannot be one of tasks."""
+    faults = {topic: fault_of_name(route.queue) for topic, route in table.items()}
+    return [f"route {topic} of {table[topic].source}: {fault}" for topic, fault in faults.items() if fault]
+
+
+def _shared_names(table: Mapping[Topic, Route]) -> list[str]:
+    """Say which routes name the same Celery task: one function would serve both topics, and nobody would notice."""
+    problems, known = [], dict[str, Topic]()
+    for topic, route in table.items():
+        first = known.setdefault(route.task_name, topic)
+        if first != topic:
+            problems.append(f"route {topic} of {route.source}: task {route.task_name!r} is that of topic {first}")
+    return problems
 
 
 def _wrong_caps(table: Mapping[Topic, Route]) -> list[str]:

@@ -20,7 +20,7 @@ import psutil
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "tests" / "samples"
@@ -38,16 +38,18 @@ UP_SECONDS = 400
 class LocalStack:
     """A running stack, and how to talk to it."""
 
-    environment: Mapping[str, str]
+    environment: dict[str, str]
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    directory: Path = ROOT
 
     def procos(self, *arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a `procos` command against the stack."""
         return subprocess.run(
-            [sys.executable, "-m", "procos", *arguments],
+            [self.python, "-m", "procos", *arguments],
             env={**self.environment, **environment},
-            cwd=ROOT,
+            cwd=self.directory,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -143,26 +145,33 @@ def clean_environment() -> dict[str, str]:
 @contextmanager
 def running_stack(folder: Path, *only: str, **settings: str) -> Iterator[LocalStack]:
     """Bring up every part, or those named alone; deploy the processes and the sample models; stop it at the end."""
-    environment = {
-        **clean_environment(),
-        "PROCOS_STATE_DIRECTORY": str(folder),
+    stack = LocalStack(environment={**clean_environment(), **settings}, folder=folder)
+    models = (ROOT / "processes", SAMPLES / "models") if not only or "engine" in only else ()
+    with brought_up(stack, *only, models=models):
+        yield stack
+
+
+@contextmanager
+def brought_up(stack: LocalStack, *only: str, models: Iterable[Path] = ()) -> Iterator[None]:
+    """Bring up every part of a stack, or those named alone; deploy these models; stop it at the end."""
+    ours = {
+        "PROCOS_STATE_DIRECTORY": str(stack.folder),
         "PROCOS_BRIDGE_LOCK_DURATION": "20",
         "PROCOS_STARTUP_TIMEOUT": str(UP_SECONDS),
-        **settings,
     }
-    stack = LocalStack(environment=environment, folder=folder)
+    stack.environment.update({**ours, **stack.environment})
     begun = stack.procos("up", "--detach", *(("--only", *only) if only else ()), timeout=UP_SECONDS + 60)
     try:
         assert begun.returncode == 0, begun.stdout + begun.stderr
-        stack.settings.update(json.loads((folder / "environment.json").read_text()))
-        for models in (ROOT / "processes", SAMPLES / "models") if not only or "engine" in only else ():
-            deployed = stack.procos("deploy", str(models))
+        stack.settings.update(json.loads((stack.folder / "environment.json").read_text()))
+        for folder in models:
+            deployed = stack.procos("deploy", str(folder))
             assert deployed.returncode == 0, deployed.stderr
-        yield stack
+        yield
     finally:
         stack.procos("down")
-        ours = [process for process in psutil.process_iter(["environ"]) if _belongs_to(process, folder)]
-        _, left = psutil.wait_procs(ours, timeout=2)
+        left_over = [process for process in psutil.process_iter(["environ"]) if _belongs_to(process, stack.folder)]
+        _, left = psutil.wait_procs(left_over, timeout=2)
     assert not left, f"still running after `procos down`: {left}"
 
 

@@ -14,7 +14,7 @@ import click
 
 from procos.domain.errors import UsageError
 from procos.domain.external_task import Topic
-from procos.queues import Queue
+from procos.queues import Queue, fault_of_name
 from procos.routes import routes
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def check(name: str, queue: str) -> None:
     if Topic(name) in routes():
         owner = routes()[Topic(name)].source
         raise UsageError(f"topic {name!r} is served already, by {owner}; `procos routes` lists all")
-    if not NAME.fullmatch(queue) or queue == Queue.CALLBACKS:
-        raise UsageError(f"{queue!r} cannot be the queue of a task: expected ai, generic, or a name in small letters")
+    if fault := fault_of_name(queue):
+        raise UsageError(fault)
 
 
 def written(name: str, queue: str) -> Iterator[tuple[Path, str]]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from procos.domain.dispatch import DispatchRef
     from procos.domain.external_task import ExternalTaskId
     from procos.domain.outcome import Outcome
+    from procos.settings import Settings
 
 LOCK = timedelta(minutes=5)
 REPLICA = "tests"
@@ -67,11 +68,15 @@ class StepResult:
 class StepRunner:
     """Runs steps one at a time; `engine` and `ledger` may be looked at, and made to fail.
 
-    With `blobs` there is a store of large values and files, such as `BlobSettings(url="memory://tests")`.
+    With `blobs` there is a store of large values and files, such as `BlobSettings(url="memory://tests")`. With
+    `settings` the tasks run under these, such as `load_settings({"PROCOS_CONNECTIONS__CRM__URL": "…"}, dotenv=None)`;
+    both may be set later too.
     """
 
-    def __init__(self, engine: FakeEngine | None = None, *, blobs: BlobSettings = NO_BLOBS) -> None:
-        self.engine, self.blobs = engine or FakeEngine(), blobs
+    def __init__(
+        self, engine: FakeEngine | None = None, *, blobs: BlobSettings = NO_BLOBS, settings: Settings | None = None
+    ) -> None:
+        self.engine, self.blobs, self.settings = engine or FakeEngine(), blobs, settings
         self.clock = self.engine.clock
         self.ledger = FakeLedger(self.clock)
         self._stop = InstantStop()
@@ -141,7 +146,7 @@ class StepRunner:
         publication = self._dispatched(queue, task_id)
         if publication is None:
             return None, Verdict.INCIDENT if task_id in self.engine.incidents else Verdict.GONE
-        outcome = run_in_process(publication, self.ledger, self.blobs)
+        outcome = run_in_process(publication, self.ledger, self.blobs, self.settings)
         if outcome is None:
             return None, Verdict.GONE
         return outcome, self._reported(publication.dispatch.ref, outcome)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bridge.publisher import Publication
     from procos.domain.outcome import Outcome
-    from procos.settings import BlobSettings
+    from procos.settings import BlobSettings, Settings
     from procos.testing.ledger import FakeLedger
     from tasks.runs import Run
 
@@ -35,13 +35,18 @@ class Hearts:
         """Show it no longer."""
 
 
-def run_in_process(publication: Publication, ledger: FakeLedger, blobs: BlobSettings) -> Outcome | None:
-    """Do what a worker does with a dispatch; None where it is not to be run, or has stopped since it was cancelled."""
+def run_in_process(
+    publication: Publication, ledger: FakeLedger, blobs: BlobSettings, settings: Settings | None = None
+) -> Outcome | None:
+    """Do what a worker of these settings does with a dispatch; without any, of those of this process.
+
+    Returns None where it is not to be run, or has stopped since it was cancelled.
+    """
     route, dispatch = publication.route, publication.dispatch
     import_module(route.module)
     from procos.app import app  # reads the settings, so not before something is run
 
-    with _ledger_in_memory(ledger), _store_of(app, blobs):
+    with _ledger_in_memory(ledger), _settings_of(app, settings, blobs):
         ended = app.tasks[route.task_name].apply(kwargs=dispatch.to_kwargs(), task_id=dispatch.ref.celery_id)
     match ended.result:
         case Envelope() as envelope:
@@ -54,10 +59,10 @@ def run_in_process(publication: Publication, ledger: FakeLedger, blobs: BlobSett
 
 
 @contextmanager
-def _store_of(app: Any, blobs: BlobSettings) -> Iterator[None]:
-    own = app.conf.procos
-    if blobs.url is not None:
-        app.conf.procos = own.model_copy(update={"blobs": blobs})
+def _settings_of(app: Any, settings: Settings | None, blobs: BlobSettings) -> Iterator[None]:
+    own: Settings = app.conf.procos
+    given = settings or own
+    app.conf.procos = given.model_copy(update={"blobs": blobs}) if blobs.url is not None else given
     try:
         yield
     finally:

@@ -35,9 +35,9 @@ Method = TypeVar("Method", bound=Callable[..., BaseModel])
 
 
 class Connection(BaseModel):
-    """What an operator says of a service; adapters add the fields they need."""
+    """What an operator says of a service; adapters add the fields they need, each with a docstring below it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     type: str
     """The name of its adapter."""

@@ -1,13 +1,10 @@
-"""What an operator has said of secrets and connections, looked through before a step needs it; for `procos doctor`."""
+"""What an operator has said of secrets, looked through before a step needs it; for `procos doctor`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import TaskError
-from procos.domain.redaction import Redaction
-from tasks.secrets.connections import fields_of, known_connections
-from tasks.secrets.revealing import filled
 from tasks.secrets.sources import secret_of
 
 if TYPE_CHECKING:
@@ -26,15 +23,5 @@ def faults_of_secrets(settings: Settings) -> Iterator[str]:
     for name in sorted(allowed_secrets(settings)):
         try:
             secret_of(name, settings)
-        except TaskError as error:
-            yield str(error)
-
-
-def faults_of_connections(settings: Settings) -> Iterator[str]:
-    """Say which connections cannot be read here, or name secrets that cannot be had."""
-    for name in sorted(known_connections(settings)):
-        try:
-            for field, value in fields_of(name, settings).items():
-                filled(name, field, value, settings=settings, run=Redaction())
         except TaskError as error:
             yield str(error)

@@ -51,7 +51,8 @@ class TestTask:
             (["class"], "cannot name a package"),
             (["../up"], "cannot name a package"),
             (["ai_query"], "served already, by procos"),
-            (["greet", "--queue", "callbacks"], "cannot be the queue of a task"),
+            (["greet", "--queue", "callbacks"], "one of ProcOS's own"),
+            (["greet", "--queue", "my queue"], "cannot name a queue"),
         ],
     )
     def test_is_refused_where_its_name_cannot_be(self, tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from procos.app import AI_SLOTS, consumed_queues, make_app
+from procos.app import AI_SLOTS, check_consumed, consumed_queues, make_app
+from procos.domain.errors import SettingsError
 from procos.queues import SHELF, Queue, dead, topology
 from procos.routes import by_queue, routes
 from procos.settings import load_settings
@@ -28,6 +29,14 @@ class TestConsumedQueues:
     )
     def test_are_read_from_the_command_line(self, arguments: list[str], queues: list[str]) -> None:
         assert consumed_queues(["celery", "-A", "procos.app", *arguments]) == queues
+
+    @pytest.mark.parametrize(
+        ("queue", "cure"), [("generik", r"did you mean generic\?"), ("reports", "is the package .* installed here")]
+    )
+    def test_are_refused_where_nothing_would_ever_come(self, queue: str, cure: str) -> None:
+        check_consumed(["ai", "generic"])
+        with pytest.raises(SettingsError, match=f"no route names queue '{queue}'; known: ai, generic; {cure}"):
+            check_consumed(["ai", queue])
 
 
 class TestMakeApp:

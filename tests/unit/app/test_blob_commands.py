@@ -13,8 +13,9 @@ from click.testing import CliRunner
 import procos.engine.endings
 from procos.blobs import BlobStore
 from procos.blobs.pruning import Ending
-from procos.cli import doctor
 from procos.cli.blobs import blobs
+from procos.cli.doctor.command import guarded
+from procos.cli.doctor.services import blobs_findings
 from procos.cli.main import main
 from procos.domain.errors import BlobsUnreachableError, SettingsError
 from procos.settings import load_settings
@@ -136,7 +137,7 @@ class TestPrune:
 class TestDoctor:
     def findings(self, **environ: str) -> list[tuple[str, str]]:
         chosen = load_settings(environ, dotenv=None)
-        return [(each.health.value, each.text) for each in doctor._guarded("blobs", doctor._blobs, chosen)]
+        return [(each.health.value, each.text) for each in guarded("blobs", blobs_findings, chosen)]
 
     def test_says_nothing_of_a_store_that_is_not_set(self) -> None:
         assert self.findings() == []

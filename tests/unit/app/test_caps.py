@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ class TestRoutes:
     @pytest.fixture
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         def install(**table: Route) -> None:
-            added = {Topic(name): route for name, route in table.items()}
+            added = {Topic(name): replace(route, task_name=f"theirs.{name}") for name, route in table.items()}
             entry = SimpleNamespace(name="theirs", load=lambda: added)
             monkeypatch.setattr(routes_module, "entry_points", lambda **_: [entry])
 

@@ -38,7 +38,7 @@ class TestRoutes:
 
     def test_refuse_a_topic_that_is_taken(self, installed: Callable[[Any], None]) -> None:
         installed({Topic("ai_query"): ADDED})
-        with pytest.raises(SettingsError, match="'theirs' claims topics that are taken: ai_query"):
+        with pytest.raises(SettingsError, match=r"'theirs' of procos.routes claims topics that are taken: ai_query"):
             routes()
 
     @pytest.mark.parametrize("loaded", [None, [ADDED], {"greet": "text"}, 7])

@@ -175,6 +175,19 @@ class TestFlower:
             self.flower(settings(**login), folder)
 
 
+class TestWorkers:
+    def test_take_from_the_queues_of_packages_too(
+        self, settings: Any, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(programs, "by_queue", lambda: {"ai": {}, "generic": {}, "reports": {}})
+        around = programs.Surroundings(provided={}, settings=settings(), directory=folder.root)
+        ai, generic = programs.ai_worker(around), programs.generic_worker(around)
+        assert (ai.note, generic.note) == ("takes from ai", "takes from generic, reports")
+        assert generic.launch is not None
+        arguments = generic.launch("").arguments
+        assert arguments[arguments.index("-Q") + 1] == "generic,reports"
+
+
 class TestBridge:
     def bridge(self, settings: Any, folder: StackFolder, ports: Ports | None = None) -> Any:
         around = programs.Surroundings(provided={}, settings=settings, directory=folder.root)

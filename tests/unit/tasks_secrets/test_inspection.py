@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procos.cli.doctor import Health, _secrets
+from procos.cli.doctor.connections import connection_findings
+from procos.cli.doctor.findings import Health
+from procos.cli.doctor.secrets import secret_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,12 +17,12 @@ if TYPE_CHECKING:
 
 class TestDoctor:
     def test_says_nothing_where_there_is_nothing(self, settings_with: Callable[..., Settings]) -> None:
-        assert list(_secrets(settings_with())) == []
+        assert [*secret_findings(settings_with()), *connection_findings(settings_with())] == []
 
     def test_warns_of_allowed_secrets_that_are_not_here(self, settings_with: Callable[..., Settings]) -> None:
         allowed = '{"ai_query": ["THERE", "GONE"]}'
         settings = settings_with(PROCOS_SECRETS_ALLOWED=allowed, PROCOS_SECRETS__THERE="hunter-two")
-        (finding,) = _secrets(settings)
+        (finding,) = secret_findings(settings)
         assert finding.health is Health.WARNING
         assert "GONE" in finding.text
         assert "THERE" not in finding.text
@@ -32,18 +34,18 @@ class TestDoctor:
         settings = settings_with(
             PROCOS_CONNECTIONS__CRM__TOKEN="{{secrets.GONE}}", PROCOS_CONNECTIONS__SHOP__TOKEN="hunter-plain"
         )
-        findings = list(_secrets(settings))
-        assert [finding.health for finding in findings] == [Health.BAD, Health.BAD]
+        findings = list(connection_findings(settings))
+        assert [finding.health for finding in findings] == [Health.BAD, Health.BAD, Health.GOOD]
         assert "broken.json" in findings[0].text
         assert "connection 'crm', field 'token'" in findings[1].text
         assert "hunter" not in "".join(finding.text for finding in findings)
 
     def test_warns_of_topics_nobody_serves(self, settings_with: Callable[..., Settings]) -> None:
         settings = settings_with(PROCOS_SECRETS_ALLOWED='{"ai_querry": ["A"]}', PROCOS_SECRETS__A="hunter-two")
-        assert "ai_querry" in next(iter(_secrets(settings))).text
+        assert "ai_querry" in next(iter(secret_findings(settings))).text
 
     def test_counts_what_it_found(self, settings_with: Callable[..., Settings], connection_folder: Path) -> None:
         (connection_folder / "crm.toml").write_text('token = "{{secrets.A}}"')
         settings = settings_with(PROCOS_SECRETS_ALLOWED='{"ai_query": ["A"]}', PROCOS_SECRETS__A="hunter-two")
-        (finding,) = _secrets(settings)
-        assert (finding.health, finding.text) == (Health.GOOD, "secrets found: 1, connections: crm")
+        (finding,) = secret_findings(settings)
+        assert (finding.health, finding.text) == (Health.GOOD, "secrets found: 1")
