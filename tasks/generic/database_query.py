@@ -10,17 +10,12 @@ statement that writes under `:idempotency_key` can be made repeatable, since the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.adapters.calling import called, service_of
 from tasks.adapters.database.adapter import Database
-from tasks.adapters.database.query import Query, Rows
-from tasks.task import process_task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tasks.context import TaskContext
+from tasks.adapters.database.query import Query
+from tasks.task import TaskContext, process_task
 
 
 class DatabaseQueryInput(Query):
@@ -29,12 +24,9 @@ class DatabaseQueryInput(Query):
     connection: str = "database"
 
 
-DatabaseQueryOutput = Rows
-
-
 @process_task(topic="database_query")
-def database_query(step: DatabaseQueryInput, context: TaskContext) -> Mapping[str, Any]:
-    """Run a statement.
+def database_query(step: DatabaseQueryInput, context: TaskContext) -> dict[str, Any]:
+    """Run a statement, and return the fields of `Rows`.
 
     Raises:
         BusinessError: INVALID_INPUT, or what stands against it in the database, such as UNIQUE_VIOLATION.
@@ -42,4 +34,4 @@ def database_query(step: DatabaseQueryInput, context: TaskContext) -> Mapping[st
         PermanentError: connection or statement are wrong, or OUTCOME_UNKNOWN.
     """
     database = service_of(Database, step.connection, context)
-    return called(database, "query", step.model_dump(exclude={"connection"}), context)
+    return dict(called(database, "query", step.model_dump(exclude={"connection"}), context))

@@ -55,7 +55,7 @@ def executed(
     with _session(dialect, connection, limit) as session:
         try:
             rows = _asked(session, clause, values, dialect=dialect, connection=connection, limit=limit)
-        except (DBAPIError, *dialect.errors) as error:
+        except _errors(dialect) as error:
             raise dialect.failed(_cause(error), connection, limit) from None
         if connection.writable:
             _commit(session, dialect, connection, limit, is_repeatable=is_repeatable)
@@ -84,7 +84,7 @@ def _commit(
 ) -> None:
     try:
         dialect.commit(session)
-    except (DBAPIError, *dialect.errors) as error:
+    except _errors(dialect) as error:
         cause = _cause(error)
         if is_repeatable or dialect.is_undone(cause):
             raise dialect.failed(cause, connection, limit) from None
@@ -100,7 +100,7 @@ def _session(dialect: Dialect, connection: DatabaseConnection, limit: Time) -> I
             session = _begun(dialect, connection, limit, stack)
         except TaskError:
             raise
-        except (DBAPIError, *dialect.errors) as error:
+        except _errors(dialect) as error:
             raise dialect.failed(_cause(error), connection, limit) from None
         yield session
 
@@ -134,8 +134,13 @@ def _connected(dialect: Dialect, connection: DatabaseConnection) -> Session:
     except PoolTimeoutError:
         text = f"all {connection.pool_size} connections of this process are in use; see pool_size"
         raise TransientError(text, code="POOL_BUSY") from None
-    except (DBAPIError, *dialect.errors) as error:
+    except _errors(dialect) as error:
         raise dialect.refused(_cause(error), url) from None
+
+
+def _errors(dialect: Dialect) -> tuple[type[Exception], ...]:
+    """Return what SQLAlchemy makes of the driver's errors, and those themselves."""
+    return (DBAPIError, *dialect.errors)
 
 
 def _cause(error: Exception) -> Any:

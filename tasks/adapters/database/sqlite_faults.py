@@ -24,7 +24,7 @@ CONSTRAINTS: Mapping[str, str] = {
     "SQLITE_CONSTRAINT_DATATYPE": faults.DATA_EXCEPTION,
 }
 NAMES_ONLY = re.compile(
-    r"(no such (table|column|function|collation sequence): [\w.]+|near \"[^\"]*\": syntax error|incomplete input"
+    r"(no such (table|column|function|collation sequence): [\w.]+|near \"[^\"]*\": syntax error|incomplete input|cannot VACUUM from within a transaction|table sqlite_\w+ may not be modified"
     r"|ambiguous column name: [\w.]+|table \w+ has \d+ columns.*|wrong number of arguments to function \w+\(\)"
     r"|(UNIQUE|NOT NULL) constraint failed: [\w., ]+)"
 )
@@ -45,6 +45,10 @@ def refused(error: Any, name: str) -> TaskError:
 def failed(error: Any, *, is_writable: bool) -> TaskError:
     """Say what a statement failed of, and that nothing was changed."""
     name = _name(error)
+    if str(error).startswith("not authorized"):  # which comes under more than one code
+        text = "SQL of a step may not reach other files, settings, extensions, or the transaction"
+        cure = "" if is_writable else f"; {faults.CURE_READ_ONLY}"
+        return PermanentError(f"the statement is refused: {text}{cure}", code=faults.DENIED)
     match name.split("_")[1] if "_" in name else "":
         case "CONSTRAINT":
             return BusinessError(CONSTRAINTS.get(name, "CONSTRAINT_VIOLATION"), f"{name}{_quoted(error)}")
@@ -53,10 +57,6 @@ def failed(error: Any, *, is_writable: bool) -> TaskError:
         case "READONLY":
             cure = "this worker's user may not write the file" if is_writable else faults.CURE_READ_ONLY
             return PermanentError(cure, code=faults.READ_ONLY)
-        case "AUTH":
-            text = "SQL of a step may not reach other files, settings, extensions, or the transaction"
-            cure = "" if is_writable else f"; {faults.CURE_READ_ONLY}"
-            return PermanentError(f"the statement is refused: {text}{cure}", code=faults.DENIED)
         case "MISMATCH" | "RANGE":
             return BusinessError(faults.DATA_EXCEPTION, f"{name}: {faults.DOES_NOT_FIT}")
         case "TOOBIG":

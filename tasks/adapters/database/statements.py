@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from procos.domain.errors import MOST_SHOWN, PermanentError
 from tasks.adapters.database.connection import is_name
+from tasks.adapters.database.faults import INVALID
 from tasks.secrets.files import text_in
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ def sql_of(query: Query, connection: DatabaseConnection) -> str:
         if not connection.free_statements:
             text = "this connection takes statements by name; its free_statements = true would allow SQL of a model"
             raise PermanentError(text, code=DENIED)
-        return query.sql
-    return _named(query.statement or "", connection)
+        return _not_blank(query.sql)
+    return _not_blank(_named(query.statement or "", connection))
+
+
+def _not_blank(sql: str) -> str:
+    if not sql.strip():
+        raise PermanentError("the statement is empty", code=INVALID)
+    return sql
 
 
 def _named(name: str, connection: DatabaseConnection) -> str:
