@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
+from psycopg import ServerCursor
 from psycopg.adapt import Buffer, Loader
 from psycopg.types.string import TextLoader
 
@@ -38,8 +39,16 @@ class BytesLoader(Loader):
         return b64encode(bytes.fromhex(bytes(data)[HEX:].decode())).decode()
 
 
+class QuietCursor(ServerCursor[Any]):
+    """A cursor that complains of nothing where its connection broke: there was nobody left to close it."""
+
+    def __del__(self) -> None:
+        """Leave silently."""
+
+
 def register(driver: Any) -> None:
     """Let one connection load values so."""
+    driver.server_cursor_factory = QuietCursor
     for name in AS_TEXT:
         driver.adapters.register_loader(name, TextLoader)
     driver.adapters.register_loader("timestamp", MomentLoader)

@@ -33,18 +33,20 @@ class Relay:
 
     def _carry(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._to)) as server, suppress(OSError):
-            back = threading.Thread(target=_pour, args=(server, client), daemon=True)
+            is_over = threading.Event()
+            back = threading.Thread(target=_pour, args=(server, client, is_over), daemon=True)
             back.start()
             while piece := client.recv(PIECE):
                 if self._word in piece:
-                    self._end(piece, client, server, back)
+                    is_over.set()
+                    self._end(piece, server, back)
+                    client.shutdown(socket.SHUT_RDWR)
                     return
                 server.sendall(piece)
             server.shutdown(socket.SHUT_WR)
             back.join(5)
 
-    def _end(self, piece: bytes, client: socket.socket, server: socket.socket, back: threading.Thread) -> None:
-        client.shutdown(socket.SHUT_RDWR)
+    def _end(self, piece: bytes, server: socket.socket, back: threading.Thread) -> None:
         if self._hears:
             server.sendall(piece)
             server.shutdown(socket.SHUT_WR)  # a server ends at the end of what it was told, after its work
@@ -53,8 +55,8 @@ class Relay:
             server.shutdown(socket.SHUT_RDWR)
 
 
-def _pour(server: socket.socket, client: socket.socket) -> None:
+def _pour(server: socket.socket, client: socket.socket, is_over: threading.Event) -> None:
     with suppress(OSError):
         while piece := server.recv(PIECE):
-            with suppress(OSError):
+            if not is_over.is_set():
                 client.sendall(piece)

@@ -62,7 +62,7 @@ WRITING = {
     "make-a-superuser": ("ALTER ROLE app SUPERUSER", DENIED),
     "extension": ("CREATE EXTENSION dblink", DENIED),
     "load-library": ("LOAD '/tmp/evil.so'", DENIED),
-    "alter-system": ("ALTER SYSTEM SET archive_command = 'id'", DENIED),
+    "alter-system": ("ALTER SYSTEM SET archive_command = 'id'", INVALID),
     "vacuum": ("VACUUM", INVALID),
     "drop-what-is-not-theirs": ("DROP TABLE customers", DENIED),
 }
