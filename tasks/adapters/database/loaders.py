@@ -42,7 +42,7 @@ class BytesLoader(Loader):
 class QuietCursor(ServerCursor[Any]):
     """A cursor that complains of nothing where its connection broke: there was nobody left to close it."""
 
-    def __del__(self) -> None:
+    def __del__(self, _warn: object = None) -> None:
         """Leave silently."""
 
 

@@ -24,9 +24,10 @@ CONSTRAINTS: Mapping[str, str] = {
     "SQLITE_CONSTRAINT_DATATYPE": faults.DATA_EXCEPTION,
 }
 NAMES_ONLY = re.compile(
-    r"(no such (table|column|function|collation sequence): [\w.]+|near \"[^\"]*\": syntax error|incomplete input|cannot VACUUM from within a transaction|table sqlite_\w+ may not be modified"
+    r"no such (table|column|function|collation sequence): [\w.]+|near \"[^\"]*\": syntax error|incomplete input"
     r"|ambiguous column name: [\w.]+|table \w+ has \d+ columns.*|wrong number of arguments to function \w+\(\)"
-    r"|(UNIQUE|NOT NULL) constraint failed: [\w., ]+)"
+    r"|cannot VACUUM from within a transaction|table sqlite_\w+ may not be modified"
+    r"|(UNIQUE|NOT NULL) constraint failed: [\w., ]+"
 )
 """Messages that quote what the SQL and the tables say, and nothing that was bound."""
 OF_VALUES = re.compile(r"integer overflow|malformed JSON|bad JSON path|JSON path error")

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 SHOP = """
 CREATE TABLE customers (id bigint PRIMARY KEY, name text NOT NULL UNIQUE, balance numeric CHECK (balance >= 0));
-CREATE TABLE orders (id serial PRIMARY KEY, customer bigint NOT NULL REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED, note text);
+CREATE TABLE orders (
+    id serial PRIMARY KEY, note text,
+    customer bigint NOT NULL REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED
+);
 CREATE TABLE stays (room int, during int4range, EXCLUDE USING gist (during WITH &&));
 CREATE TABLE fatal (id int PRIMARY KEY);
 CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
@@ -40,7 +43,6 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
 GRANT SELECT ON customers TO reader;
 """
-Ask = "Callable[..., dict[str, Any]]"
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,9 @@ ENDLESS = {
     "sleep": "SELECT pg_sleep(60)",
     "recursion": "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c",
     "no-timeout": "SELECT set_config('statement_timeout', '0', false), pg_sleep(60)",
-    "joins": "SELECT count(*) FROM " + ", ".join(f"pg_proc AS p{n}" for n in range(5)),
+    "joins": "SELECT count(*) FROM " + ", ".join(f"pg_proc AS p{n}" for n in range(5)),  # noqa: S608  # the test's own
     "trickle": "SELECT pg_sleep(0.05), n FROM generate_series(1, 100000) AS n",
-    "pattern": "SELECT repeat('a', 5000) ~ '^(((((a+)+)+)+)+)+(x)$' AND count(*) > 0 FROM generate_series(1, 1000000000)",
+    "pattern": "SELECT repeat('a', 5000) ~ '^(((((a+)+)+)+)+)+(x)$' AND count(*) > 0 FROM generate_series(1, 1e9)",
 }
 
 

@@ -64,12 +64,15 @@ class TestValues:
     def test_arrive_as_json_and_whole(self, ask: Ask, sql: str, value: Any) -> None:
         assert ask(f"SELECT {sql} AS value")["rows"] == [{"value": value}]
 
-    @pytest.mark.parametrize("value", [5, 2**62, -1.5, "x' OR 1=1", None, True])
-    def test_go_as_they_are(self, ask: Ask, value: Any) -> None:
-        found = ask("SELECT to_jsonb(CAST(:value AS text)) #>> '{}' AS value", {"value": value})["rows"][0]["value"]
-        assert found == (
-            None if value is None else {True: "true"}.get(value, str(value)) if value is True else str(value)
-        )
+    @pytest.mark.parametrize("value", ["x' OR 1=1", "Ω", None])
+    def test_go_as_they_are(self, ask: Ask, value: str | None) -> None:
+        assert ask("SELECT CAST(:value AS text) AS value", {"value": value})["rows"] == [{"value": value}]
+
+    @pytest.mark.parametrize("value", [5, -(2**31), 2**53, -1.5, True])
+    def test_go_with_their_type(self, ask: Ask, value: float) -> None:
+        found = ask("SELECT :value AS value, pg_typeof(:value)::text AS type", {"value": value})["rows"][0]
+        assert found["value"] == value
+        assert found["type"] != "text"
 
     def test_expand_a_list_and_write_an_object_as_json(self, ask: Ask) -> None:
         assert ask("SELECT id FROM customers WHERE id IN :ids ORDER BY id", {"ids": [3, 1, 99]})["row_count"] == 2
@@ -172,7 +175,7 @@ class TestErrors:
 
     def test_never_quote_the_address(self, ask: Ask, place: Place) -> None:
         url = f"postgresql://reader:{SECRET}@127.0.0.1:9/postgres"
-        with pytest.raises(TransientError, match="no connection to 127.0.0.1:9/postgres") as raised:
+        with pytest.raises(TransientError, match=r"no connection to 127\.0\.0\.1:9/postgres") as raised:
             ask("SELECT 1 AS x", url=url)
         health = Database(place(url=url)).health_check()
         assert not health.is_well
@@ -222,9 +225,12 @@ class TestBrokenConnections:
     def test_at_the_commit_of_what_is_repeatable_are_tried_again(self, place: Place, postgres_port: int) -> None:
         with Relay(postgres_port, b"COMMIT", hears=False) as relay:
             desk = place(
-                writable=True, port=relay.port, sslmode="disable", statements={"touch": "UPDATE orders SET note = note"},
+                writable=True,
+                port=relay.port,
+                sslmode="disable",
+                statements={"touch": "UPDATE orders SET note = note"},
                 repeatable=["touch"],
-            )  # fmt: skip
+            )
             with pytest.raises(TransientError):
                 Database(desk).call_service("query", {"statement": "touch"}, deadline=_soon(), idempotency_key="a")
 
