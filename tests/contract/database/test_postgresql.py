@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BusinessError, PermanentError, TaskError, TransientError
+from procos.domain.errors import BusinessError, PermanentError, StepCancelled, TaskError, TransientError
 from tasks.adapters.database.adapter import Database
 from tasks.adapters.database.engines import engine_of, url_of
 from tests.contract.database.relay import Relay
+from tests.services import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +115,32 @@ class TestLimits:
         assert raised.value.code == "LOCK_TIMEOUT"
 
 
+class TestCancelledSteps:
+    def test_take_their_statement_with_them(self, ask: Ask, superuser: psycopg.Connection[Any]) -> None:
+        running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        main = threading.main_thread().ident
+        assert main
+
+        def interrupt() -> None:
+            wait_until(lambda: superuser.execute(running).fetchone() == (1,), 10, what="the statement runs")
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+        before = signal.signal(signal.SIGUSR1, _cancel)
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        try:
+            with pytest.raises(StepCancelled):
+                ask("SELECT pg_sleep(20)", seconds=100)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+            interrupting.join(10)
+        wait_until(lambda: superuser.execute(running).fetchone() == (0,), 5, what="the server has stopped")
+
+
+def _cancel(*_: object) -> None:
+    raise StepCancelled("the step was cancelled")
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("sql", "code"),
@@ -135,7 +164,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("sql", "code", "words"),
         [
-            ("SELEKT 1", "STATEMENT_INVALID", 'syntax error at or near "SELEKT"'),
+            ("FIND 1", "STATEMENT_INVALID", 'syntax error at or near "FIND"'),
             ("SELECT nope FROM customers", "STATEMENT_INVALID", 'column "nope" does not exist'),
             ("SELECT 1 FROM nowhere", "STATEMENT_INVALID", 'relation "nowhere" does not exist'),
             ("SELECT 1 AS a, 2 AS a", "STATEMENT_INVALID", "name them apart with AS"),
@@ -288,13 +317,9 @@ def _quietly(ask: Ask, sql: str) -> None:
 
 
 def _await_lock(superuser: psycopg.Connection[Any]) -> None:
-    from tests.services import wait_until
-
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     wait_until(lambda: superuser.execute(waiting).fetchone() != (0,), 10, what="somebody waits for the lock")
 
 
 def _soon() -> float:
-    import time
-
     return time.monotonic() + 10
