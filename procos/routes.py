@@ -84,6 +84,10 @@ GITHUB_VARIABLES = (
     "base", "draft", "workflow", "ref", "workflow_inputs", "query", "limit",
 )  # fmt: skip
 ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
+DATABASE_ERRORS = (
+    "CHECK_VIOLATION", "CONSTRAINT_VIOLATION", "DATA_EXCEPTION", "EXCLUSION_VIOLATION", "FOREIGN_KEY_VIOLATION",
+    "NOT_NULL_VIOLATION", "RAISED_EXCEPTION", "UNIQUE_VIOLATION",
+)  # fmt: skip
 LOOK = timedelta(minutes=2)
 """More than the questions of a system task may take together."""
 
@@ -168,6 +172,13 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             module="tasks.generic.notification",
             variables=("audience", "title", "message", "severity", "details"),
             errors=("NOT_NOTIFIED",),
+        ),
+        Topic("database_query"): Route(
+            task_name="procos.database_query",
+            queue=Queue.GENERIC,
+            module="tasks.generic.database_query",
+            variables=("connection", "statement", "sql", "parameters"),
+            errors=DATABASE_ERRORS,
         ),
         Topic("system_initialization"): Route(
             task_name="procos.system_initialization",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BUILT_IN: Mapping[str, str] = {
+    "database": "tasks.adapters.database.adapter:Database",
     "github": "tasks.adapters.github.adapter:GitHub",
     "slack": "tasks.adapters.slack.adapter:Slack",
 }
