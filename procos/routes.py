@@ -70,6 +70,10 @@ FORMATTING_VARIABLES = (
     "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
 )  # fmt: skip
 ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
+HTTP_VARIABLES = (
+    "connection", "method", "url", "path", "path_parameters", "query", "headers", "body", "body_as", "response_as",
+    "expected_statuses", "timeout", "idempotent",
+)  # fmt: skip
 LOOK = timedelta(minutes=2)
 """More than the questions of a system task may take together."""
 
@@ -127,6 +131,13 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.response_formatting",
             variables=FORMATTING_VARIABLES,
+        ),
+        Topic("http_request"): Route(
+            task_name="procos.http_request",
+            queue=Queue.GENERIC,
+            module="tasks.generic.http_request",
+            variables=HTTP_VARIABLES,
+            errors=("HTTP_404", "HOST_DENIED", "RESPONSE_INVALID", "RESPONSE_TOO_LARGE"),
         ),
         Topic("system_initialization"): Route(
             task_name="procos.system_initialization",

@@ -53,7 +53,7 @@ def called(
     """
     chosen = service.operation_of(operation)
     wanted = validated(chosen, parameters)
-    check_not_done_before(context, f"{service.name}.{operation}", is_repeatable=chosen.is_repeatable(wanted))
+    check_not_done_before(context, f"{service.name}.{operation}", is_repeatable=service.is_repeatable(chosen, wanted))
     return service.call_service(
         operation, parameters, deadline=context.deadline, idempotency_key=context.idempotency_key
     )
