@@ -10,15 +10,12 @@ All its outputs begin with `http_`, so that one step's `body` is not the next on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from tasks.adapters.http.request import HttpRequest, fields_of
-from tasks.task import process_task
-
-if TYPE_CHECKING:
-    from tasks.context import TaskContext
+from tasks.task import TaskContext, process_task
 
 REVEALED = ("headers", "query", "body")
 """Inputs that may name secrets; an address may not, since it is shown to people."""

@@ -27,6 +27,7 @@ ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 LONGEST_NAME = 253
+BRACKETS = re.compile(r"\[[^\[\]]*\](:[0-9]+)?")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,99})\}")
 IN_PATH, IN_QUERY = "/%:@!$&'()*+,;=~", "/%:@!$&'()*+,;=~?"
@@ -182,6 +183,8 @@ def check_path(path: str, field: str) -> None:
 def _host(parts: SplitResult, field: str) -> str:
     host = (parts.hostname or "").lower()
     if parts.netloc.startswith("["):
+        if not BRACKETS.fullmatch(parts.netloc):
+            raise _wrong(field, "its host is none")
         return _version_6(host, field)
     if not host.isascii():
         host = _to_ascii(host, field)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from procos import __version__
 from procos.domain.errors import BusinessError, PermanentError
 from procos.domain.redaction import Redaction
-from tasks.adapters.calling import outcome_unknown
 from tasks.adapters.http.address import HOST_DENIED, INVALID_INPUT, Address, filled, joined, parsed, redirected
 from tasks.adapters.http.bodies import body_of
 from tasks.adapters.http.connection import HttpConnection
@@ -79,14 +78,20 @@ class Conversation:
         address, body = self._address(), body_of(self._request, self._blobs)
         self._home = address.origin
         answer, state = self._let_in(address, body)
-        while answer.status in REDIRECTS and "location" in answer.headers:
-            if answer.status in self._request.expected_statuses:
-                break
-            following = self._following(answer, state, body)
+        try:
+            while self._leads_on(answer):
+                following = self._following(answer, state, body)
+                answer.close()
+                state.outgoing, state.exchange, state.redirects = following, self._exchange(), state.redirects + 1
+                answer = self._sent(state)
+            return self._judged(answer, state)
+        except BaseException:
             answer.close()
-            state.outgoing, state.exchange, state.redirects = following, self._exchange(), state.redirects + 1
-            answer = self._sent(state)
-        return self._judged(answer, state)
+            raise
+
+    def _leads_on(self, answer: BaseHTTPResponse) -> bool:
+        is_redirect = answer.status in REDIRECTS and "location" in answer.headers
+        return is_redirect and answer.status not in self._request.expected_statuses
 
     def _address(self) -> Address:
         request = self._request
@@ -186,15 +191,10 @@ class Conversation:
         status, place, outgoing = answer.status, state.outgoing.address.place, state.outgoing
         if is_fine(status, self._request.expected_statuses):
             return self._answer(answer, state, self._content(answer, state))
-        try:
-            raise_if_unknown(status, place, is_repeatable=outgoing.is_repeatable)
-            if outgoing.is_over and (status >= 500 or status in {408, 425, 429}):  # noqa: PLR2004  # verdict's
-                raise outcome_unknown(f"{place}: the request was carried out, its result answered with status {status}")
-            retry_after = answer.headers.get("retry-after")
-            raise_if_later(status, retry_after, place, longest_wait=self._connection.longest_wait)
-            raise self._error(answer, state)
-        finally:
-            answer.close()
+        raise_if_unknown(status, place, is_repeatable=outgoing.is_repeatable, is_over=outgoing.is_over)
+        retry_after = answer.headers.get("retry-after")
+        raise_if_later(status, retry_after, place, longest_wait=self._connection.longest_wait)
+        raise self._error(answer, state)
 
     def _error(self, answer: BaseHTTPResponse, state: _State) -> Exception:
         """Return the end a model may catch, with what the service said; or an operator's, if it lets us in no more."""

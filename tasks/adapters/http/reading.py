@@ -9,10 +9,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from urllib3.exceptions import HTTPError
-
 from procos.domain.errors import BusinessError
-from tasks.adapters.http.transport import RESPONSE_INVALID, failure
+from tasks.adapters.http.transport import FAULTS, RESPONSE_INVALID, failure
 from tasks.adapters.http.wire import under_way
 
 if TYPE_CHECKING:
@@ -77,7 +75,7 @@ class _Counted:
         try:
             with under_way(self._exchange):
                 return self._answer.read(CHUNK, decode_content=False)
-        except (HTTPError, OSError) as error:
+        except FAULTS as error:
             raise failure(error, self._outgoing, self._exchange) from error
 
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from functools import lru_cache
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from urllib3 import Timeout
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from tasks.adapters.http.address import Address
 
+FAULTS = (HTTPError, HTTPException, OSError, ValueError)
+"""What urllib3 and http.client raise over a network or a server; the last for a length that is none, or a name."""
 NO_ANSWER, UNREACHABLE, RESPONSE_INVALID = "NO_ANSWER", "UNREACHABLE", "RESPONSE_INVALID"
 MOST_GUARDS = 32
 """Kinds of trust whose connections are kept; an installation has a few."""
@@ -107,7 +110,7 @@ def sent(outgoing: Outgoing, connection: Bounds, exchange: Exchange, *, at_home:
             return _sent(outgoing, connection, exchange, at_home=at_home)
     except Denied as error:
         raise denied(outgoing.address, connection, at_home=at_home) from error
-    except (HTTPError, OSError, UnicodeError) as error:
+    except FAULTS as error:
         raise failure(error, outgoing, exchange) from error
 
 
@@ -167,7 +170,7 @@ def reached(address: Address, connection: Bounds, *, deadline: float) -> None:
             connection_made.close()
     except Denied as error:
         raise denied(address, connection, at_home=True) from error
-    except (HTTPError, OSError, UnicodeError) as error:
+    except FAULTS as error:
         raise failure(error, outgoing, exchange) from error
 
 
@@ -218,7 +221,7 @@ def _reason(error: BaseException, exchange: Exchange) -> str:
             return f"TLS failed ({_tls_word(error)})"
         case ReadTimeoutError() | TimeoutError():
             return "no answer within the time"
-        case ProtocolError():
+        case ProtocolError() | HTTPException() | ValueError():
             return "the connection broke, or what came was no HTTP"
     return f"the connection broke ({type(error).__name__})"
 

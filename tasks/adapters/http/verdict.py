@@ -40,13 +40,22 @@ def raise_if_later(status: int, retry_after: str | None, place: str, *, longest_
         raise TransientError(f"{place} answered with status {status}", code=f"HTTP_{status}")
 
 
-def raise_if_unknown(status: int, place: str, *, is_repeatable: bool) -> None:
+def raise_if_unknown(status: int, place: str, *, is_repeatable: bool, is_over: bool = False) -> None:
     """Return if a status says whether a request was carried out, or if that does not matter.
+
+    Args:
+        status: of the answer.
+        place: who gave it.
+        is_repeatable: whether the request may be sent again.
+        is_over: whether it led to what must not be done twice, and this only asks for the result of that.
 
     Raises:
         PermanentError: OUTCOME_UNKNOWN.
     """
-    if not is_repeatable and status in SERVER_ERRORS and status not in NOT_DONE:
+    is_error = status in SERVER_ERRORS
+    if is_over and (is_error or status in LATER or status == TOO_MANY):
+        raise outcome_unknown(f"{place}: the request was taken, and what asked for its result got status {status}")
+    if not is_repeatable and is_error and status not in NOT_DONE:
         raise outcome_unknown(f"{place} answered with status {status}, and the request may have been carried out")
 
 
