@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 5
 END_OF_HEAD = b"\r\n\r\n"
+HELLO = b"\x16\x03"
+"""How a client begins that speaks TLS."""
 
 
 class RawServer:
@@ -70,7 +72,7 @@ class RawServer:
 def _read(client: socket.socket) -> bytes:
     """Read one request, as long as its head says that its body is."""
     request = b""
-    while END_OF_HEAD not in request:
+    while END_OF_HEAD not in request and not request.startswith(HELLO):
         piece = client.recv(65536)
         if not piece:
             return request

@@ -10,6 +10,7 @@ All its outputs begin with `http_`, so that one step's `body` is not the next on
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -55,7 +56,19 @@ def http_request(step: HttpRequestInput, context: TaskContext) -> HttpRequestOut
     from tasks.adapters.http.adapter import Http
 
     service = service_of(Http, step.connection, context) if step.connection else Http(blobs=context.blobs)
+    step = step.model_copy(update={"body": _as_object(step)})
     revealed = {name: context.revealed(name, getattr(step, name)) for name in REVEALED}
     request = step.model_copy(update=revealed).model_dump(exclude={"connection"}, exclude_unset=True)
     context.raise_if_cancelled()
     return HttpRequestOutput.model_validate(fields_of(called(service, "request", request, context)))
+
+
+def _as_object(step: HttpRequestInput) -> Any:
+    """Return the body, JSON text as what it means: a secret put into the text could change that."""
+    if not isinstance(step.body, str) or step.body_as == "text":
+        return step.body
+    try:
+        value = json.loads(step.body)
+    except (ValueError, RecursionError):
+        return step.body  # the adapter says what is wrong with it
+    return value if isinstance(value, dict | list) else step.body

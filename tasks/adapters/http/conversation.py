@@ -202,7 +202,7 @@ class Conversation:
         at_home = state.outgoing.address.origin == self._home
         if status == UNAUTHORISED and at_home and self._shows_who_we_are():
             return PermanentError(
-                f"{place} does not let us in (status {status}): mend the connection", code=AUTH_FAILED
+                f"{place} does not let us in (status {status}): mend its credentials", code=AUTH_FAILED
             )
         largest = self._connection.largest_response
         stream = pieces(answer, state.outgoing, state.exchange, largest=largest)

@@ -21,7 +21,7 @@ NOT_SPOKEN = {"CONNECT", "TRACE"}
 """One opens tunnels through proxies, the other sends credentials back to whoever asked."""
 REPEATABLE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "QUERY", "REPORT", "SEARCH"}
 """Methods that mean the same once or twice: RFC 9110, section 9.2.2, RFC 4918 and RFC 5323."""
-OURS = {"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive", "expect"}
+OURS = {"host", "content-length", "transfer-encoding", "connection", "trailer", "upgrade", "keep-alive", "expect"}
 """Headers that frame a request; who sets them himself could smuggle a second one."""
 LONGEST_URL = 8000
 """RFC 9110, section 4.1, asks for at least that much."""

@@ -154,7 +154,7 @@ class TestFiles:
             "pages": ["1", "2"],
             "files": [
                 ("scan", "scan.pdf", "application/pdf", b"\0%PDF"),
-                ("note", "a%22.txt", "text/plain", b"hi"),
+                ("note", 'a".txt', "text/plain", b"hi"),
             ],
         }
 
@@ -240,7 +240,7 @@ class TestConnection:
             ({"allowed_addresses": "10.0.0.1/99"}, "expected addresses such as 10.1.2.3"),
             ({"headers": {"X-A": "1\r\n"}}, "characters it may not have"),
             ({"idempotency_header": "a b"}, "expected the name of a header"),
-            ({"adress": "typo"}, "Extra inputs are not permitted"),
+            ({"address": "of no field"}, "Extra inputs are not permitted"),
         ],
     )
     def test_says_what_is_wrong_with_it(self, fields: dict[str, Any], text: str) -> None:
