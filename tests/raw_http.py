@@ -62,7 +62,7 @@ class RawServer:
 
     def _serve(self, plain: socket.socket) -> None:
         plain.settimeout(PATIENCE_SECONDS)
-        with (self._tls.wrap_socket(plain, server_side=True) if self._tls else plain) as client:
+        with self._tls.wrap_socket(plain, server_side=True) if self._tls else plain as client:
             request = _read(client)
             self.requests.append(request)
             for piece in self._script(request):

@@ -57,8 +57,10 @@ class TestCertificate:
         assert raised.value.code == "CONNECTION_INVALID"
 
     def test_is_missed_by_the_server(self, server: RawServer, authority: Authority) -> None:
+        before = len(server.requests)
         with pytest.raises(TransientError):
             ask(server, ca_file=authority.certificate)
+        assert len(server.requests) == before
 
     def test_of_a_server_nobody_trusts_is_refused(self, server: RawServer) -> None:
         before = len(server.requests)

@@ -22,7 +22,7 @@ INVALID_INPUT, HOST_DENIED = "INVALID_INPUT", "HOST_DENIED"
 PORTS = {"http": 80, "https": 443}
 HIGHEST_PORT = 65535
 LONGEST = 8000
-NO_PART_OF_ANY = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+NO_PART_OF_ANY = re.compile(r"[\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
@@ -81,7 +81,7 @@ class Address:
         ]
         if not pairs:
             return self
-        return replace(self, query="&".join(filter(None, [self.query, urlencode(pairs)])))
+        return replace(self, query="&".join(filter(None, [self.query, urlencode(pairs, errors="replace")])))
 
 
 def parsed(text: str, field: str = "url") -> Address:
@@ -140,7 +140,7 @@ def filled(template: str, parameters: Mapping[str, object], field: str) -> str:
     if places != set(parameters):
         known = ", ".join(sorted(places)) or "none"
         raise _wrong("path_parameters", f"expected one for each {{name}} in {field} before its ?, which has: {known}")
-    texts = {name: quote(_text(value), safe="") for name, value in parameters.items()}
+    texts = {name: quote(_text(value), safe="", errors="replace") for name, value in parameters.items()}
     if empty := sorted(name for name, text in texts.items() if not text):
         raise _wrong("path_parameters", f"empty: {', '.join(empty)}")
     return PLACE.sub(lambda found: texts[found[1]], head) + mark + query
@@ -220,7 +220,12 @@ def _to_ascii(host: str, field: str) -> str:
 
 
 def _text(value: object) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        return str(value)
+    except ValueError:  # of an integer with thousands of digits
+        raise BusinessError(INVALID_INPUT, "query or path_parameters: a number is too long") from None
 
 
 def _wrong(field: str, reason: str) -> BusinessError:

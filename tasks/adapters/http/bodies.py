@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -157,12 +158,15 @@ def _object(value: Any, form: str) -> dict[str, Any]:
 
 
 def _scalar(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str() | int() | float():
+            with suppress(ValueError):  # of an integer with thousands of digits
+                return str(value)
+            raise _wrong("a number is too long")
     raise _wrong("lists and objects have no place inside a form's value")
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from procos import __version__
-from procos.domain.errors import BusinessError, PermanentError
+from procos.domain.errors import BlobsUnreachableError, BusinessError, PermanentError
 from procos.domain.redaction import Redaction
+from tasks.adapters.calling import outcome_unknown
 from tasks.adapters.http.address import HOST_DENIED, INVALID_INPUT, Address, filled, joined, parsed, redirected
 from tasks.adapters.http.bodies import body_of
 from tasks.adapters.http.connection import HttpConnection
@@ -132,7 +133,7 @@ class Conversation:
         if body is not None and body.media_type.startswith("multipart/"):
             headers["content-type"] = body.media_type  # it names the boundary
         if self._own and self._own.idempotency_header and not is_repeatable(self._request):
-            headers[self._own.idempotency_header.lower()] = self._call.idempotency_key
+            headers.setdefault(self._own.idempotency_header.lower(), self._call.idempotency_key)
         headers |= {name.lower(): value for name, value in credentials.headers.items()}
         return Outgoing(
             method=self._request.method,
@@ -190,7 +191,7 @@ class Conversation:
     def _judged(self, answer: BaseHTTPResponse, state: _State) -> HttpAnswer:
         status, place, outgoing = answer.status, state.outgoing.address.place, state.outgoing
         if is_fine(status, self._request.expected_statuses):
-            return self._answer(answer, state, self._content(answer, state))
+            return self._answer(answer, state, self._done(answer, state))
         raise_if_unknown(status, place, is_repeatable=outgoing.is_repeatable, is_over=outgoing.is_over)
         retry_after = answer.headers.get("retry-after")
         raise_if_later(status, retry_after, place, longest_wait=self._connection.longest_wait)
@@ -231,6 +232,16 @@ class Conversation:
             redirects=state.redirects,
             attempts=state.attempts,
         )
+
+    def _done(self, answer: BaseHTTPResponse, state: _State) -> Any:
+        """Return the content; what must not be done twice has been done, so no fault of ours may lead to that."""
+        try:
+            return self._content(answer, state)
+        except BlobsUnreachableError as error:
+            if state.outgoing.is_repeatable and not state.outgoing.is_over:
+                raise
+            text = f"{state.outgoing.address.place} answered with status {answer.status}, and that could not be kept"
+            raise outcome_unknown(text) from error
 
     def _content(self, answer: BaseHTTPResponse, state: _State) -> Any:
         form, place, bounds = self._request.response_as, state.outgoing.address.place, self._connection

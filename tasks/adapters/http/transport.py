@@ -69,14 +69,13 @@ class Trust:
         Raises:
             PermanentError: CONNECTION_INVALID, where a file is not there.
         """
-        ca = _dated(connection.ca_file)
         if not at_home:
-            return cls(process=os.getpid(), ca=ca)
+            return cls(process=os.getpid())
         own = connection if isinstance(connection, HttpConnection) else None
         return cls(
             process=os.getpid(),
             allowed=connection.allowed_addresses,
-            ca=ca,
+            ca=_dated(connection.ca_file),
             certificate=_dated(own.client_certificate) if own else None,
             key=_dated(own.client_key) if own else None,
             password=own.client_key_password.get_secret_value() if own and own.client_key_password else None,

@@ -131,6 +131,10 @@ REFUSED: dict[str, dict[str, Any]] = {
     "method-empty": {"method": ""},
     "method-of-other-letters": {"method": "ＧＥＴ"},  # noqa: RUF001  # the point of it
     "query-nested": {"query": {"a": {"b": 1}}},
+    "query-number-of-5000-digits": {"query": {"a": 10**5000}},
+    "path-half-a-surrogate-pair": {"path": "a\ud800"},
+    "body-half-a-surrogate-pair": {"method": "POST", "body": '"\ud800"'},
+    "form-number-of-5000-digits": {"method": "POST", "body": {"a": 10**5000}, "body_as": "form"},
     "path-and-url": {"path": "a", "url": "https://public.example/"},
     "url-beside-connection": {"url": "https://public.example/"},
     "path-parameter-missing": {"path": "a/{id}"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BusinessError, PermanentError, RateLimited, TransientError
+from procos.domain.errors import BlobsUnreachableError, BusinessError, PermanentError, RateLimited, TransientError
 from procos.settings import load_settings
 from tasks.adapters.calling import called, service
 from tasks.adapters.http import transport
@@ -20,6 +20,7 @@ from tests.raw_http import RawServer, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pytest_httpserver import HTTPServer
 
@@ -52,6 +53,14 @@ class TestStatus:
         assert isinstance(body, str)
         assert len(body) == 64 * 1024
         assert "\0" not in body
+
+    def test_counts_even_where_the_answer_breaks_off(self) -> None:
+        said = answer(b'{"why"', status="404 Not Found").replace(b"Content-Length: 6", b"Content-Length: 60")
+        with RawServer(lambda _: [said]) as server:
+            http = Http(HttpConnection(url=server.url, allowed_addresses=["127.0.0.1"]))
+            with pytest.raises(BusinessError, match="HTTP_404") as raised:
+                http.call_service("request", AGAIN, deadline=time.monotonic() + 3, idempotency_key="k")
+        assert raised.value.variables["http_body"] == '{"why"'
 
     def test_that_is_expected_is_an_answer(self, ask: Ask, httpserver: HTTPServer) -> None:
         httpserver.expect_request("/api/x").respond_with_json({"why": "new"}, status=404)
@@ -202,6 +211,17 @@ class TestStep:
         httpserver.expect_request("/api/x", headers={"Idempotency-Key": "task-1"}).respond_with_json(1)
         names = {"PROCOS_CONNECTIONS__CRM__IDEMPOTENCY_HEADER": "Idempotency-Key"}
         assert step(names, {"started_before": True}, path="x", **ONCE)["http_status"] == 200
+
+    def test_whose_post_was_answered_is_not_sent_again_for_a_store_that_is_away(
+        self, step: Callable[..., dict[str, Any]], httpserver: HTTPServer, tmp_path: Path
+    ) -> None:
+        httpserver.expect_request("/api/x").respond_with_data(b"%PDF", content_type="application/pdf")
+        (tmp_path / "file").touch()
+        names = {"PROCOS_BLOBS_URL": (tmp_path / "file").as_uri()}
+        with pytest.raises(PermanentError, match="answered with status 200, and that could not be kept"):
+            step(names, path="x", **ONCE)
+        with pytest.raises(BlobsUnreachableError):
+            step(names, path="x")
 
     def test_reveals_the_secrets_its_model_names(
         self, step: Callable[..., dict[str, Any]], httpserver: HTTPServer
