@@ -87,6 +87,9 @@ ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt
 DATABASE_ERRORS = (
     "CHECK_VIOLATION", "CONSTRAINT_VIOLATION", "DATA_EXCEPTION", "EXCLUSION_VIOLATION", "FOREIGN_KEY_VIOLATION",
     "NOT_NULL_VIOLATION", "RAISED_EXCEPTION", "UNIQUE_VIOLATION",
+HTTP_VARIABLES = (
+    "connection", "method", "url", "path", "path_parameters", "query", "headers", "body", "body_as", "response_as",
+    "expected_statuses", "timeout", "idempotent",
 )  # fmt: skip
 LOOK = timedelta(minutes=2)
 """More than the questions of a system task may take together."""
@@ -179,6 +182,13 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             module="tasks.generic.database_query",
             variables=("connection", "statement", "sql", "parameters"),
             errors=DATABASE_ERRORS,
+        ),
+        Topic("http_request"): Route(
+            task_name="procos.http_request",
+            queue=Queue.GENERIC,
+            module="tasks.generic.http_request",
+            variables=HTTP_VARIABLES,
+            errors=("HTTP_404", "HOST_DENIED", "RESPONSE_INVALID", "RESPONSE_TOO_LARGE"),
         ),
         Topic("system_initialization"): Route(
             task_name="procos.system_initialization",

@@ -160,6 +160,10 @@ class Adapter(ABC):
             INVALID_INPUT, f"operation: {cls.name} has no such operation; known: {', '.join(known)}{hint}"
         )
 
+    def is_repeatable(self, operation: Operation, parameters: BaseModel) -> bool:
+        """Whether doing an operation twice is as good as once; a connection may know more than the parameters tell."""
+        return operation.is_repeatable(parameters)
+
     @abstractmethod
     def health_check(self) -> Health:
         """Look whether the service is there and lets us in: one cheap call that changes nothing, within seconds."""
