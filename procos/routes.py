@@ -87,6 +87,7 @@ ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt
 DATABASE_ERRORS = (
     "CHECK_VIOLATION", "CONSTRAINT_VIOLATION", "DATA_EXCEPTION", "EXCLUSION_VIOLATION", "FOREIGN_KEY_VIOLATION",
     "NOT_NULL_VIOLATION", "RAISED_EXCEPTION", "UNIQUE_VIOLATION",
+)  # fmt: skip
 HTTP_VARIABLES = (
     "connection", "method", "url", "path", "path_parameters", "query", "headers", "body", "body_as", "response_as",
     "expected_statuses", "timeout", "idempotent",

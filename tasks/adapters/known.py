@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BUILT_IN: Mapping[str, str] = {
-BUILT_IN: Mapping[str, str] = {
     "database": "tasks.adapters.database.adapter:Database",
     "github": "tasks.adapters.github.adapter:GitHub",
     "http": "tasks.adapters.http.adapter:Http",
     "slack": "tasks.adapters.slack.adapter:Slack",
-}
 }
 """Name of the adapter to where its class is: `module:Class`. Named, not imported: their libraries are large."""
 INVALID = "CONNECTION_INVALID"
