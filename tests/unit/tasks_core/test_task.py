@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,100 +13,22 @@ import pytest
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_postrun
 from kombu.utils import json as wire
-from pydantic import BaseModel, Field
 
 import tasks.task
 from procos.app import app
-from procos.domain.dispatch import Dispatch
 from procos.domain.errors import BusinessError, PermanentError, RateLimited, StepCancelled, TransientError
 from procos.domain.mapping import OutputMapping
 from procos.domain.outcome import TaskFailed, failure_from_json, from_envelope
-from procos.routes import Route
 from procos.settings import load_settings
 from procos.testing import dispatch_ref
 from tasks.starts import Start
 from tasks.task import TaskContext, process_task
+from tests.unit.tasks_core.one_run import ROUTE, Answer, Beating, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procos.domain.outcome import BpmnError, Completion, Failure, Postponement
-    from tasks.runs import Run
-
-ROUTE = Route(task_name="procos.sample", queue="ai", module="m", max_starts=3)
-
-
-class Question(BaseModel):
-    text: str = Field(max_length=10)
-    number: int = 7
-
-
-class Answer(BaseModel):
-    answer: str
-    at: datetime = datetime(2026, 11, 23, tzinfo=UTC)
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> dict[str, Start]:
-    """What the ledger says to a start."""
-    said = {"says": Start.RUN}
-    monkeypatch.setattr(tasks.task, "note_start", lambda *_, **__: said["says"])
-    return said
-
-
-@dataclass
-class Beating:
-    """A heartbeat that shows nothing to nobody."""
-
-    runs: list[Run] = field(default_factory=list)
-
-    def add(self, run: Run) -> None:
-        self.runs.append(run)
-
-    def remove(self, run: Run) -> None:
-        self.runs.remove(run)
-
-
-@pytest.fixture
-def beating(monkeypatch: pytest.MonkeyPatch) -> Beating:
-    """What the heartbeat was told to show."""
-    beating = Beating()
-    monkeypatch.setattr(tasks.task, "heartbeat", lambda _: beating)
-    return beating
-
-
-@pytest.fixture
-def delivery() -> dict[str, object]:
-    """What the broker says of the message."""
-    return {"redelivered": False}
-
-
-@pytest.fixture
-def run(
-    start: dict[str, Start],  # noqa: ARG001  # no Redis in unit tests
-    beating: Beating,  # noqa: ARG001  # nor a heartbeat
-    delivery: dict[str, object],
-) -> Callable[..., Any]:
-    """Run a function as the worker would; returns what travels."""
-    settings = load_settings({"PROCOS_WORKER_TIME_LIMIT": "60"}, dotenv=None)
-    celery_task = SimpleNamespace(
-        app=SimpleNamespace(conf=SimpleNamespace(procos=settings)),
-        request=SimpleNamespace(id="celery-id", hostname="worker@host", delivery_info=delivery),
-    )
-
-    def run_one(
-        function: Callable[..., Any],
-        *,
-        takes_context: bool = False,
-        mapping: OutputMapping | None = None,
-        **variables: object,
-    ) -> Any:
-        dispatch = Dispatch(ref=dispatch_ref(), variables=variables, business_key="order 1", mapping=mapping)
-        return tasks.task._run(
-            function, Question, ROUTE, takes_context=takes_context, task=celery_task, kwargs=dispatch.to_kwargs()
-        )
-
-    return run_one
 
 
 def returned(envelope: object) -> Completion | BpmnError | Postponement:
@@ -273,52 +194,6 @@ class TestStart:
         with pytest.raises(TaskFailed) as raised:
             tasks.task._run(lambda _: None, Question, ROUTE, takes_context=False, task=celery_task, kwargs={"a": 1})
         assert failure_from_json(raised.value.payload).code == "DISPATCH"
-
-
-class TestEarlierRun:
-    """Whether a task is told that an earlier run of its dispatch was cut off."""
-
-    @pytest.fixture
-    def was_told(self, run: Callable[..., Any]) -> Callable[[], bool]:
-        def look() -> bool:
-            told: list[bool] = []
-
-            def work(_: Question, context: TaskContext) -> None:
-                told.append(context.started_before)
-
-            run(work, takes_context=True, text="hi")
-            return told[0]
-
-        return look
-
-    @pytest.mark.parametrize(("starts", "expected"), [(1, False), (2, True)])
-    def test_is_told_by_the_count(
-        self, monkeypatch: pytest.MonkeyPatch, was_told: Callable[[], bool], starts: int, *, expected: bool
-    ) -> None:
-        def count(run: Run, **_: object) -> Start:
-            run.starts = starts
-            return Start.RUN
-
-        monkeypatch.setattr(tasks.task, "note_start", count)
-        assert was_told() is expected
-
-    def test_counts_for_more_than_what_the_broker_says(
-        self, monkeypatch: pytest.MonkeyPatch, was_told: Callable[[], bool], delivery: dict[str, object]
-    ) -> None:
-        def count(run: Run, **_: object) -> Start:
-            run.starts = 1
-            return Start.RUN
-
-        delivery["redelivered"] = True
-        monkeypatch.setattr(tasks.task, "note_start", count)
-        assert not was_told()
-
-    @pytest.mark.parametrize("redelivered", [True, False])
-    def test_is_told_by_the_broker_where_nobody_counts(
-        self, was_told: Callable[[], bool], delivery: dict[str, object], *, redelivered: bool
-    ) -> None:
-        delivery["redelivered"] = redelivered
-        assert was_told() is redelivered
 
 
 class TestHeartbeat:
