@@ -140,10 +140,6 @@ class Adapter(ABC):
         result: BaseModel = getattr(self, chosen.name)(wanted, Call(deadline=deadline, idempotency_key=idempotency_key))
         return result.model_dump()
 
-    def is_repeatable(self, operation: Operation, parameters: BaseModel) -> bool:
-        """Whether doing it twice is as good as doing it once; overridden where the connection has a say in it."""
-        return operation.is_repeatable(parameters)
-
     @classmethod
     def operation_of(cls, name: str) -> Operation:
         """Return an operation.

@@ -95,7 +95,7 @@ class Mailbox:
     """A mail server's handler: takes all mail but that for `refused@…`."""
 
     def __init__(self) -> None:
-        self.mails: list[Envelope] = []
+        self.mails: list[bytes] = []
 
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
         self,
@@ -111,7 +111,9 @@ class Mailbox:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802
-        self.mails.append(envelope)
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.mails.append(content)
         return "250 OK"
 
 
@@ -176,4 +178,4 @@ def _serving() -> Iterator[Warehouse]:
 
 def _channel_id(slack: Emulated) -> str:
     found = slack.ask(f"{slack.slack}/conversations.list", {})
-    return next(each["id"] for each in found["channels"] if each["name"] == CHANNEL)
+    return str(next(each["id"] for each in found["channels"] if each["name"] == CHANNEL))

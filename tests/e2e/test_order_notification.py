@@ -58,7 +58,7 @@ class TestOrder:
         assert key
         assert order == {"order": "A-1", "customer": 7, "items": json.loads(SAMPLE.read_text())["items"]}
         assert services.said()[0] == "Order A-1 of customer 7 is with the warehouse."
-        mail = email.message_from_bytes(services.mailbox.mails[-1].content, policy=policy.default)
+        mail = email.message_from_bytes(services.mailbox.mails[-1], policy=policy.default)
         assert (mail["to"], mail["subject"]) == ("ada@example.org", "Your order A-1")
         assert "2 x Blue cup" in mail.get_content()
         assert "Together: 40.00" in mail.get_content()
