@@ -69,6 +69,13 @@ SHAPE_ERRORS = (*AI_ERRORS, "VALIDATION_FAILED")
 FORMATTING_VARIABLES = (
     "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
 )  # fmt: skip
+FILE_VARIABLES = (
+    "connection", "operation", "path", "target", "content", "json", "read_as", "encoding", "overwrite", "pattern",
+    "recursive", "depth",
+)  # fmt: skip
+FILE_ERRORS = (
+    "PATH_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "IS_A_FOLDER", "NOT_A_FOLDER", "TOO_LARGE", "CONTENT_INVALID",
+)  # fmt: skip
 ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
 LOOK = timedelta(minutes=2)
 """More than the questions of a system task may take together."""
@@ -121,6 +128,13 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.input_validation",
             errors=("VALIDATION_FAILED",),
+        ),
+        Topic("file_operation"): Route(
+            task_name="procos.file_operation",
+            queue=Queue.GENERIC,
+            module="tasks.generic.file_operation",
+            variables=FILE_VARIABLES,
+            errors=FILE_ERRORS,
         ),
         Topic("response_formatting"): Route(
             task_name="procos.response_formatting",
