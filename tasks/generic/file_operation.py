@@ -10,7 +10,7 @@ between two runs, the last one to write wins.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,9 +21,6 @@ from tasks.adapters.files.content import Encoding, ReadAs  # noqa: TC001  # pyda
 from tasks.adapters.files.operations import Overwrite  # noqa: TC001  # pydantic reads it
 from tasks.adapters.files.paths import MOST_PARTS
 from tasks.task import TaskContext, process_task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NO_PARAMETERS = {"connection", "operation"}
 
@@ -48,7 +45,7 @@ class FileOperationInput(BaseModel):
 
 
 @process_task(topic="file_operation")
-def file_operation(step: FileOperationInput, context: TaskContext) -> Mapping[str, object]:
+def file_operation(step: FileOperationInput, context: TaskContext) -> dict[str, object]:
     """Do one operation, and return what came of it.
 
     Raises:
@@ -59,4 +56,5 @@ def file_operation(step: FileOperationInput, context: TaskContext) -> Mapping[st
     files = service_of(Files, step.connection, context)
     given = step.model_dump(by_alias=True, exclude=NO_PARAMETERS, exclude_none=True)
     taken = {field.alias or name for name, field in files.operation_of(step.operation).parameters.model_fields.items()}
-    return called(files, step.operation, {name: given[name] for name in given.keys() & taken}, context)
+    parameters = {name: given[name] for name in given.keys() & taken}
+    return dict(called(files, step.operation, parameters, context))
