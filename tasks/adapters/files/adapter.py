@@ -84,7 +84,7 @@ class Files(Adapter):
     def copy(self, wanted: Copy, call: Call) -> Written:
         """Copy a file to another path of the same root."""
         self._check(self._limits.writable, "writable")
-        source, target = self._parts(wanted.path), self._parts(wanted.target)
+        source, target = self._parts(wanted.path), self._parts(wanted.target, field="target")
         with self._opened(source) as (stream, _):
             return self._written(target, _pieces(stream), wanted.overwrite, call)
 
@@ -170,8 +170,8 @@ class Files(Adapter):
             pass
         return passed
 
-    def _parts(self, path: str) -> Parts:
-        return parts_of(path, hidden=self._limits.hidden)
+    def _parts(self, path: str, *, field: str = "path") -> Parts:
+        return parts_of(path, hidden=self._limits.hidden, field=field)
 
     def _measured(self, pieces: Iterable[bytes], call: Call) -> Measured:
         return Measured(pieces, largest=self._limits.largest, call=call)

@@ -26,28 +26,29 @@ DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)(\..*)
 """Names that are devices on Windows, in every folder and with every ending."""
 
 
-def parts_of(path: str, *, hidden: bool = False) -> tuple[str, ...]:
+def parts_of(path: str, *, hidden: bool = False, field: str = "path") -> tuple[str, ...]:
     """Return the names a path is made of; the text that is no path is not repeated.
 
     Args:
         path: what a step has given.
         hidden: whether names may begin with a full stop.
+        field: what an error calls it.
 
     Raises:
         BusinessError: PATH_DENIED, with the rule it breaks.
     """
     if not path:
-        raise denied("is empty")
+        raise denied("is empty", field=field)
     if len(path) > LONGEST_PATH:
-        raise denied(f"has more than {LONGEST_PATH} characters")
+        raise denied(f"has more than {LONGEST_PATH} characters", field=field)
     if path.startswith("/"):
-        raise denied("is absolute; it begins at the root of the connection, without a /")
+        raise denied("is absolute; it begins at the root of the connection, without a /", field=field)
     parts = tuple(path.split("/"))
     if len(parts) > MOST_PARTS:
-        raise denied(f"has more than {MOST_PARTS} parts")
+        raise denied(f"has more than {MOST_PARTS} parts", field=field)
     for part in parts:
         if fault := fault_of(part, hidden=hidden):
-            raise denied(fault)
+            raise denied(fault, field=field)
     return parts
 
 
@@ -63,9 +64,9 @@ def fault_of(name: str, *, hidden: bool = False) -> str | None:
     return None
 
 
-def denied(reason: str) -> BusinessError:
+def denied(reason: str, *, field: str = "path") -> BusinessError:
     """Return the error for a path that leads nowhere a step may go."""
-    return BusinessError(PATH_DENIED, f"path: {reason}")
+    return BusinessError(PATH_DENIED, f"{field}: {reason}")
 
 
 def _fault(name: str) -> str | None:

@@ -70,7 +70,7 @@ class RemoteRoot:
 
     def write(self, parts: Parts, pieces: Iterable[bytes], *, replace: bool) -> None:
         """Write a file with one put, after all of it was read; object stores show it when it is whole."""
-        with tempfile.NamedTemporaryFile() as gathered:
+        with translated_driver(self.shown), tempfile.NamedTemporaryFile() as gathered:
             for piece in pieces:
                 gathered.write(piece)
             size = gathered.tell()
@@ -120,7 +120,10 @@ class RemoteRoot:
                 try:
                     files, root = url_to_fs(self._url, **self._options)
                 except (ImportError, ValueError) as error:
-                    raise PermanentError(f"{self.shown}: no driver for such addresses", code=UNSUITABLE) from error
+                    raise PermanentError(
+                        f"{self.shown}: no driver for such addresses, or one that does not take these `options`",
+                        code=UNSUITABLE,
+                    ) from error
                 files.invalidate_cache()
                 yield files, root.rstrip("/")
         except (BusinessError, GeneratorExit):

@@ -103,7 +103,7 @@ class TestFileOperation:
 
 
 class TestAnyPath:
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(operation=st.sampled_from(OPERATIONS), path=PATHS, target=PATHS, recursive=st.booleans())
     def test_stays_in_the_root(self, operation: str, path: str, target: str, *, recursive: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
