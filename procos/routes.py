@@ -83,6 +83,13 @@ GITHUB_VARIABLES = (
     "connection", "operation", "repository", "title", "body", "labels", "assignees", "number", "state_reason", "head",
     "base", "draft", "workflow", "ref", "workflow_inputs", "query", "limit",
 )  # fmt: skip
+FILE_VARIABLES = (
+    "connection", "operation", "path", "target", "content", "json", "read_as", "encoding", "overwrite", "pattern",
+    "recursive", "depth",
+)  # fmt: skip
+FILE_ERRORS = (
+    "PATH_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "IS_A_FOLDER", "NOT_A_FOLDER", "TOO_LARGE", "CONTENT_INVALID",
+)  # fmt: skip
 ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
 DATABASE_ERRORS = (
     "CHECK_VIOLATION", "CONSTRAINT_VIOLATION", "DATA_EXCEPTION", "EXCLUSION_VIOLATION", "FOREIGN_KEY_VIOLATION",
@@ -163,6 +170,13 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.service_call",
             variables=("connection", "operation", "parameters"),
+        ),
+        Topic("file_operation"): Route(
+            task_name="procos.file_operation",
+            queue=Queue.GENERIC,
+            module="tasks.generic.file_operation",
+            variables=FILE_VARIABLES,
+            errors=FILE_ERRORS,
         ),
         Topic("response_formatting"): Route(
             task_name="procos.response_formatting",

@@ -1,6 +1,7 @@
-"""The file system behind a store: how it is opened, and what its errors mean. fsspec is imported here alone, and late.
+"""The file system behind a store: how it is opened, and what its errors mean.
 
-What a driver raises ends here. The words of its errors are not repeated: they may hold signed addresses.
+Of all of procos fsspec is imported here alone, and late. What a driver raises ends here. The words of its errors are
+not repeated: they may hold signed addresses.
 """
 
 from __future__ import annotations
