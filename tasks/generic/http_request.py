@@ -56,9 +56,10 @@ def http_request(step: HttpRequestInput, context: TaskContext) -> HttpRequestOut
     from tasks.adapters.http.adapter import Http
 
     service = service_of(Http, step.connection, context) if step.connection else Http(blobs=context.blobs)
-    step = step.model_copy(update={"body": _as_object(step)})
-    revealed = {name: context.revealed(name, getattr(step, name)) for name in REVEALED}
-    request = step.model_copy(update=revealed).model_dump(exclude={"connection"}, exclude_unset=True)
+    request = {name: getattr(step, name) for name in step.model_fields_set - {"connection"}} | {
+        "body": _as_object(step)
+    }
+    request |= {name: context.revealed(name, request[name]) for name in REVEALED if name in request}
     context.raise_if_cancelled()
     return HttpRequestOutput.model_validate(fields_of(called(service, "request", request, context)))
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from procos.domain.errors import ProcosError
 from tasks.adapters.adapter import Adapter, Call, Health, Operation, operation
-from tasks.adapters.http.connection import Bounds, HttpConnection
-from tasks.adapters.http.conversation import Conversation, base_of, repeatable
+from tasks.adapters.http.connection import Bounds, HttpConnection, base_of
+from tasks.adapters.http.conversation import Conversation, repeatable
 from tasks.adapters.http.request import HttpAnswer, HttpRequest, is_repeatable
 from tasks.adapters.http.transport import reached
 

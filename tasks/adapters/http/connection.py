@@ -5,19 +5,24 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from functools import lru_cache
 from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from procos.domain.errors import BusinessError, PermanentError
 from tasks.adapters.adapter import Connection
+from tasks.adapters.http.address import Address, parsed
 from tasks.adapters.http.request import HEADER_NAME
 
 LARGEST_VALUE = 8 * 1024 * 1024
 """Bytes of an answer that becomes a variable; what a worker may return by default is as large."""
 LARGEST_DOWNLOAD = 1024 * 1024 * 1024
 """Bytes of an answer that becomes a blob; PROCOS_BLOBS_LARGEST may be less."""
+MOST_BASES = 64
+"""Connections whose address is kept as it was understood; an installation has a few."""
 PARTED = re.compile(r"[,\s]+")
 
 
@@ -123,3 +128,23 @@ class HttpConnection(Bounds):
         if self.client_key is not None and self.client_certificate is None:
             raise PydanticCustomError("http_auth", "client_key needs client_certificate beside it")
         return self
+
+
+def base_of(connection: HttpConnection) -> Address:
+    """Return the base of a connection.
+
+    Raises:
+        PermanentError: CONNECTION_INVALID, where it is none.
+    """
+    return _base(connection.url)
+
+
+@lru_cache(maxsize=MOST_BASES)
+def _base(url: str) -> Address:
+    try:
+        base = parsed(url)
+    except BusinessError as error:
+        raise PermanentError(f"a connection's {error.message}", code="CONNECTION_INVALID") from None
+    if base.query:
+        raise PermanentError("a connection's url: has no place for a query", code="CONNECTION_INVALID")
+    return base

@@ -16,7 +16,7 @@ from procos.domain.redaction import Redaction
 from tasks.adapters.calling import outcome_unknown
 from tasks.adapters.http.address import HOST_DENIED, INVALID_INPUT, Address, filled, joined, parsed, redirected
 from tasks.adapters.http.bodies import body_of
-from tasks.adapters.http.connection import HttpConnection
+from tasks.adapters.http.connection import HttpConnection, base_of
 from tasks.adapters.http.content import excerpt, headers_of, json_in, kept, kind_of, name_in, parted, text_in, whole
 from tasks.adapters.http.credentials import AUTH_FAILED, Shown, shown
 from tasks.adapters.http.reading import ACCEPTED, pieces
@@ -274,21 +274,6 @@ def repeatable(request: HttpRequest, connection: Bounds) -> bool:
     """Whether a request may be sent twice: by what it is, or since the service refuses doubles."""
     has_key = isinstance(connection, HttpConnection) and connection.idempotency_header is not None
     return has_key or is_repeatable(request)
-
-
-def base_of(connection: HttpConnection) -> Address:
-    """Return the base of a connection.
-
-    Raises:
-        PermanentError: CONNECTION_INVALID, where it is none.
-    """
-    try:
-        base = parsed(connection.url)
-    except BusinessError as error:
-        raise PermanentError(f"a connection's {error.message}", code="CONNECTION_INVALID") from None
-    if base.query:
-        raise PermanentError("a connection's url: has no place for a query", code="CONNECTION_INVALID")
-    return base
 
 
 def _drained(stream: Iterator[bytes]) -> None:
