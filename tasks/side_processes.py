@@ -18,10 +18,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
 
 SIZE_BYTES = 4
