@@ -67,7 +67,8 @@ GENERATION_VARIABLES = (
 AI_ERRORS = ("BUDGET_EXCEEDED", "CONTENT_FILTERED", "CONTEXT_TOO_LONG", "REFUSED")
 SHAPE_ERRORS = (*AI_ERRORS, "VALIDATION_FAILED")
 FORMATTING_VARIABLES = (
-    "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
+    "ai_response", "data", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
+    "columns", "delimiter", "with_header", "quoting", "guard_formulas",
 )  # fmt: skip
 ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
 LOOK = timedelta(minutes=2)
@@ -121,6 +122,12 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.input_validation",
             errors=("VALIDATION_FAILED",),
+        ),
+        Topic("data_transformation"): Route(
+            task_name="procos.data_transformation",
+            queue=Queue.GENERIC,
+            module="tasks.generic.data_transformation",
+            errors=("EXPRESSION_FAILED",),
         ),
         Topic("response_formatting"): Route(
             task_name="procos.response_formatting",
