@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 READY = b"ready"
 SIZE_BYTES = 4
 """What stands before each message on the socket: its length."""
+UNREADABLE, FAILED, NOT_ENDED = "unreadable", "failed", "not ended"
+"""The kinds of faults."""
 LARGEST_MEMORY = 512 * 1024 * 1024
 LARGEST_ANSWER = 32 * 1024 * 1024
 DEEPEST_CALL = 500
@@ -60,23 +62,29 @@ def syntax_fault(text: str) -> str | None:
 
 
 def answer(request: bytes) -> bytes:
-    """Evaluate one expression; the answer has a `value`, a `verdict` or a `fault`."""
+    """Evaluate one expression; the answer has a `value`, a `verdict`, or a `fault` and its kind."""
     try:
         asked = json.loads(request)
         fault = syntax_fault(asked["expression"])
-        found = _written({"fault": fault} if fault else _evaluated(asked))
+        found = _refused(fault, UNREADABLE) if fault else _written(_evaluated(asked))
+    except TimeoutError as error:
+        return _refused(_fault(error), NOT_ENDED)
     except Exception as error:  # noqa: BLE001  # every end of an expression is an answer
-        return _written({"fault": _fault(error)})
+        return _refused(_fault(error))
     if len(found) > LARGEST_ANSWER:
-        return _written({"fault": f"yields {len(found)} bytes, at most {LARGEST_ANSWER} are taken"})
+        return _refused(f"yields {len(found)} bytes, at most {LARGEST_ANSWER} are taken")
     return found
+
+
+def _refused(fault: str, kind: str = FAILED) -> bytes:
+    return json.dumps({"fault": fault, "kind": kind}).encode()
 
 
 def _written(found: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(found, allow_nan=False).encode()
     except (TypeError, ValueError):
-        return _written({"fault": "yields a function, a regular expression or an infinite number: JSON knows no such"})
+        return _refused("yields a function, a regular expression or an infinite number: JSON knows no such")
 
 
 def _evaluated(asked: Mapping[str, Any]) -> dict[str, Any]:

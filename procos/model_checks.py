@@ -27,8 +27,7 @@ BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
 DAYS = re.compile(r"\d+|P\d+D")
 """How long history is kept, as the engine reads it. Source: Camunda 7.24 manual, "History Time To Live"."""
-
-
+TRANSFORMATION = "data_transformation"
 EXPRESSION = re.compile(r"[$#]\{")
 THROWN = re.compile(r"""\$bpmnError\(\s*(["'])([^"'\\]+)\1""")
 """A code that an errorExpression names as a text; one that it computes is not looked for."""
@@ -63,6 +62,7 @@ def notes_on(root: etree._Element, routes: Mapping[Topic, Route]) -> Iterator[No
             yield from _on_topic(task, routes)
             yield from _on_retries(task)
             yield from _on_mapping(task)
+            yield from _on_transformation(task)
     yield from _on_errors(root)
     yield from _on_uncaught(root, processes, routes)
 
@@ -116,6 +116,27 @@ def _on_mapping(task: etree._Element) -> Iterator[Note]:
         for found in _properties(task, name):
             if fault := fault_of(found.get("value") or ""):
                 yield Note(text=f"{name} {fault}", line=line_of(found), element=task.get("id"))
+
+
+def _on_transformation(task: etree._Element) -> Iterator[Note]:
+    """Read the JSONata of a transformation, and remark on what says how to transform and is no constant."""
+    if task.get(f"{CAMUNDA}topic") != TRANSFORMATION:
+        return
+    inputs = {found.get("name"): found for found in task.iter(f"{CAMUNDA}inputParameter")}
+    language = _constant(inputs["language"]) if "language" in inputs else "jsonata"
+    name = "template" if language == "jinja" else "expression"
+    constant = _constant(inputs[name]) if name in inputs else None
+    if constant is None:
+        text = f"its {name} is no constant: whoever writes that variable computes with all the data of this step"
+        yield _note(task, text, is_fault=False)
+    elif name == "expression" and (fault := _expression_fault(constant)):
+        yield Note(text=f"{name} {fault}", line=line_of(inputs[name]), element=task.get("id"))
+
+
+def _constant(parameter: etree._Element) -> str | None:
+    """Return the text of an input parameter that the engine takes as it stands."""
+    text = parameter.text or ""
+    return None if len(parameter) or EXPRESSION.search(text) else text
 
 
 def _expression_fault(text: str) -> str | None:

@@ -1,245 +1,30 @@
-"""ROUTES: every topic, the Celery task that serves it, its queue, lease and retry policy; the system on one page.
+"""The routes of all topics, by which the bridge knows them, without importing a task.
 
-The bridge knows topics from here alone, without importing a task. Packages of third parties add theirs by the entry
-point group `procos.routes`: each entry names a mapping from topic to `Route`. `routes()` is the merged table.
+Those that come with ProcOS are in `procos.route_table`; the system on one page. Packages of third parties add theirs by
+the entry point group `procos.routes`: each entry names a mapping from topic to `Route`. `routes()` is the merged table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import SettingsError
-from procos.domain.external_task import Topic
-from procos.domain.retry import RetryPolicy
 from procos.packages import ROUTES as GROUP
 from procos.packages import described, loaded, package_of
-from procos.queues import Queue, fault_of_name
+from procos.queues import fault_of_name
+from procos.route import OURS, Limit, Route
+from procos.route_table import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from procos.domain.external_task import Topic
 
-OURS = "procos"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """How many external tasks of all topics that name it may be in flight at once, over every queue and bridge."""
-
-    name: str
-    at_once: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """Where the external tasks of a topic go."""
-
-    task_name: str
-    queue: str
-    module: str
-    variables: tuple[str, ...] | None = None
-    """The variables the task reads; only these are fetched. None fetches all."""
-    lock_duration: timedelta | None = None
-    """None means PROCOS_BRIDGE_LOCK_DURATION."""
-    time_limit: timedelta | None = None
-    """None means PROCOS_WORKER_TIME_LIMIT."""
-    largest_age: timedelta | None = None
-    """How long one try may take, queue and postponements included; None means PROCOS_BRIDGE_LARGEST_AGE."""
-    max_starts: int = 3
-    """Starts of one dispatch after which the step becomes an incident: the stop for tasks that kill their process."""
-    store_result: bool = True
-    """Stored results answer a lost callback; without them the step runs again."""
-    at_once: int | None = None
-    """Most external tasks of this topic in flight, over all bridges; the rest wait in the engine. None caps nothing."""
-    limits: tuple[Limit, ...] = ()
-    """Caps shared with other topics, for what they have in common: an API, a licence, a database."""
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    errors: tuple[str, ...] = ()
-    """The BPMN errors the task may raise, INVALID_INPUT apart; `procos deploy` says which a model leaves uncaught."""
-    source: str = OURS
-    """The package it is from; set to its name where a package leaves it out."""
-
-
-ASKING = ("provider", "model", "max_tokens", "temperature", "complexity_score")
-"""What every AI topic that asks a provider reads, beside its own."""
-GENERATION_VARIABLES = (
-    "template", "template_variables", "messages", "tool_results", "tools", "stop", "json_schema", *ASKING,
-)  # fmt: skip
-AI_ERRORS = ("BUDGET_EXCEEDED", "CONTENT_FILTERED", "CONTEXT_TOO_LONG", "REFUSED")
-SHAPE_ERRORS = (*AI_ERRORS, "VALIDATION_FAILED")
-FORMATTING_VARIABLES = (
-    "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
-)  # fmt: skip
-SLACK_VARIABLES = (
-    "connection", "operation", "message", "channel", "blocks", "thread_ts", "reply_broadcast", "message_format",
-    "emoji", "ts", "file", "file_name", "title",
-)  # fmt: skip
-GITHUB_VARIABLES = (
-    "connection", "operation", "repository", "title", "body", "labels", "assignees", "number", "state_reason", "head",
-    "base", "draft", "workflow", "ref", "workflow_inputs", "query", "limit",
-)  # fmt: skip
-FILE_VARIABLES = (
-    "connection", "operation", "path", "target", "content", "json", "read_as", "encoding", "overwrite", "pattern",
-    "recursive", "depth",
-)  # fmt: skip
-FILE_ERRORS = (
-    "PATH_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "IS_A_FOLDER", "NOT_A_FOLDER", "TOO_LARGE", "CONTENT_INVALID",
-)  # fmt: skip
-ERROR_VARIABLES = ("error_source", "error_code", "error_message", "error_attempt", "raise_incident")
-DATABASE_ERRORS = (
-    "CHECK_VIOLATION", "CONSTRAINT_VIOLATION", "DATA_EXCEPTION", "EXCLUSION_VIOLATION", "FOREIGN_KEY_VIOLATION",
-    "NOT_NULL_VIOLATION", "RAISED_EXCEPTION", "UNIQUE_VIOLATION",
-)  # fmt: skip
-HTTP_VARIABLES = (
-    "connection", "method", "url", "path", "path_parameters", "query", "headers", "body", "body_as", "response_as",
-    "expected_statuses", "timeout", "idempotent",
-)  # fmt: skip
-LOOK = timedelta(minutes=2)
-"""More than the questions of a system task may take together."""
-
-ROUTES: Mapping[Topic, Route] = MappingProxyType(
-    {
-        Topic("ai_query"): Route(
-            task_name="procos.ai_query",
-            queue=Queue.AI,
-            module="tasks.ai.ai_query",
-            variables=("user_query", *ASKING),
-            errors=AI_ERRORS,
-        ),
-        Topic("text_generation"): Route(
-            task_name="procos.text_generation",
-            queue=Queue.AI,
-            module="tasks.ai.text_generation",
-            variables=GENERATION_VARIABLES,
-            errors=SHAPE_ERRORS,
-        ),
-        Topic("ai_completion"): Route(
-            task_name="procos.ai_completion",
-            queue=Queue.AI,
-            module="tasks.ai.ai_completion",
-            variables=("prefix", "stop", *ASKING),
-            errors=AI_ERRORS,
-        ),
-        Topic("text_extraction"): Route(
-            task_name="procos.text_extraction",
-            queue=Queue.AI,
-            module="tasks.ai.text_extraction",
-            variables=("text", "json_schema", "instructions", *ASKING),
-            errors=SHAPE_ERRORS,
-        ),
-        Topic("code_analysis"): Route(
-            task_name="procos.code_analysis",
-            queue=Queue.AI,
-            module="tasks.ai.code_analysis",
-            variables=("code", "language", "file_name", "max_findings", "rules", *ASKING),
-            errors=SHAPE_ERRORS,
-        ),
-        Topic("provider_selection"): Route(
-            task_name="procos.provider_selection",
-            queue=Queue.AI,
-            module="tasks.ai.provider_selection",
-            variables=("user_query", "complexity_score", "needs"),
-        ),
-        Topic("input_validation"): Route(
-            task_name="procos.input_validation",
-            queue=Queue.GENERIC,
-            module="tasks.generic.input_validation",
-            errors=("VALIDATION_FAILED",),
-        ),
-        Topic("slack_message"): Route(
-            task_name="procos.slack_message",
-            queue=Queue.GENERIC,
-            module="tasks.generic.slack_message",
-            variables=SLACK_VARIABLES,
-            errors=("CHANNEL_ARCHIVED", "CHANNEL_NOT_FOUND", "NOT_FOUND", "NOT_IN_CHANNEL", "REFUSED"),
-        ),
-        Topic("github_issue"): Route(
-            task_name="procos.github_issue",
-            queue=Queue.GENERIC,
-            module="tasks.generic.github_issue",
-            variables=GITHUB_VARIABLES,
-            errors=("ALREADY_EXISTS", "NOT_FOUND", "REFUSED"),
-        ),
-        Topic("service_call"): Route(
-            task_name="procos.service_call",
-            queue=Queue.GENERIC,
-            module="tasks.generic.service_call",
-            variables=("connection", "operation", "parameters"),
-        ),
-        Topic("file_operation"): Route(
-            task_name="procos.file_operation",
-            queue=Queue.GENERIC,
-            module="tasks.generic.file_operation",
-            variables=FILE_VARIABLES,
-            errors=FILE_ERRORS,
-        ),
-        Topic("response_formatting"): Route(
-            task_name="procos.response_formatting",
-            queue=Queue.GENERIC,
-            module="tasks.generic.response_formatting",
-            variables=FORMATTING_VARIABLES,
-        ),
-        Topic("notification"): Route(
-            task_name="procos.notification",
-            queue=Queue.GENERIC,
-            module="tasks.generic.notification",
-            variables=("audience", "title", "message", "severity", "details"),
-            errors=("NOT_NOTIFIED",),
-        ),
-        Topic("database_query"): Route(
-            task_name="procos.database_query",
-            queue=Queue.GENERIC,
-            module="tasks.generic.database_query",
-            variables=("connection", "statement", "sql", "parameters"),
-            errors=DATABASE_ERRORS,
-        ),
-        Topic("http_request"): Route(
-            task_name="procos.http_request",
-            queue=Queue.GENERIC,
-            module="tasks.generic.http_request",
-            variables=HTTP_VARIABLES,
-            errors=("HTTP_404", "HOST_DENIED", "RESPONSE_INVALID", "RESPONSE_TOO_LARGE"),
-        ),
-        Topic("system_initialization"): Route(
-            task_name="procos.system_initialization",
-            queue=Queue.GENERIC,
-            module="tasks.system.initialization",
-            variables=("system_mode", "kernel_version", "startup_time"),
-            time_limit=LOOK,
-        ),
-        Topic("worker_management"): Route(
-            task_name="procos.worker_management",
-            queue=Queue.GENERIC,
-            module="tasks.system.worker_management",
-            variables=("action",),
-            time_limit=LOOK,
-        ),
-        Topic("health_monitoring"): Route(
-            task_name="procos.health_monitoring",
-            queue=Queue.GENERIC,
-            module="tasks.system.health_monitoring",
-            variables=("consecutive_troubles",),
-            time_limit=LOOK,
-        ),
-        Topic("request_routing"): Route(
-            task_name="procos.request_routing",
-            queue=Queue.GENERIC,
-            module="tasks.system.request_routing",
-            errors=("UNKNOWN_REQUEST", "INVALID_REQUEST"),
-        ),
-        Topic("error_handling"): Route(
-            task_name="procos.error_handling",
-            queue=Queue.GENERIC,
-            module="tasks.system.error_handling",
-            variables=ERROR_VARIABLES,
-        ),
-    }
-)
+__all__ = ["ROUTES", "Limit", "Route", "by_queue", "routes"]
 
 
 @cache
@@ -282,7 +67,8 @@ def _wrong_queues(table: Mapping[Topic, Route]) -> list[str]:
 
 def _shared_names(table: Mapping[Topic, Route]) -> list[str]:
     """Say which routes name the same Celery task: one function would serve both topics, and nobody would notice."""
-    problems, known = [], dict[str, Topic]()
+    problems: list[str] = []
+    known: dict[str, Topic] = {}
     for topic, route in table.items():
         first = known.setdefault(route.task_name, topic)
         if first != topic:

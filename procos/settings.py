@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     process_directory: Path = Field(Path("processes"), description="Folder of the process models.")
+    schema_directory: Path | None = Field(None, description="Folder of JSON Schemas that steps name.")
     request_kinds: Names = Field((), description="What users may ask for; all that says what it takes, if unset.")
     startup_timeout: float = Field(120.0, gt=0, description="Seconds a part of the local stack may take to come up.")
     health_check_interval: float = Field(

@@ -1,32 +1,46 @@
 """Checks a document against a JSON Schema (2020-12 where it does not say), and says what is wrong in words.
 
 The words name the place and the rule, never the value: values are the process's own and stay out of errors and logs.
-Schemas refer to nothing outside themselves, formats count, and patterns run in time linear in the text, so neither a
-schema nor a document can make a worker call elsewhere or hang. `tasks.generic.input_validation` checks variables with
-it, `tasks.ai.structured` the answers of models.
+Schemas refer to nothing outside themselves, formats count, and patterns run in time linear in the text. What may take
+long is checked beside the worker, within `LIMIT`; so neither a schema nor a document can make a worker call elsewhere
+or hang. `tasks.generic.input_validation` checks variables with it, `tasks.ai.structured` the answers of models.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
-
-from procos.domain.errors import PermanentError
+from procos.domain.errors import PermanentError, TransientError
+from tasks.generic import schema_program as program
+from tasks.generic.json_values import WHOLE, joined, looked_through, place_of, pointer_of, steps_of
+from tasks.side_processes import NoPlaceError, SideProcesses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from tasks.generic.json_values import Flaw, Look
 
 MOST_PROBLEMS = 50
 LONGEST_MESSAGE = 666
 """What the engine keeps of an error's message."""
-WHOLE = "(all)"
-UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
-"""What no database or provider takes as text."""
+LONGEST_REASON = 300
+LARGEST_SCHEMA = 262_144
+"""Characters of a schema as JSON."""
+LIMIT = timedelta(seconds=5)
+"""How long a check beside the worker may take."""
+SIMPLE_SCHEMA, SIMPLE_DOCUMENT, SIMPLE_PATTERNS = 2000, 2000, 20
+"""Values of a schema and a document, and patterns, that are looked at in the worker itself, in milliseconds."""
+SIMPLE_TEXT = 65_536
+"""Characters of all texts of such a document."""
+COSTLY = {"$dynamicRef", "$recursiveRef", "$ref", "unevaluatedItems", "unevaluatedProperties"}
+"""Rules that can look at one value any number of times."""
+PATTERNS = {"pattern", "patternProperties"}
+UNKNOWN = "is not valid; its problems are too many, or the schema is too intricate, to name them"
 LIMITS = {
     "maxLength": "is longer than {} characters",
     "minLength": "is shorter than {} characters",
@@ -45,6 +59,12 @@ class Problem:
 
     place: str
     reason: str
+    path: str = ""
+    """The place as a JSON Pointer (RFC 6901)."""
+    keyword: str = ""
+    """The rule of the schema; empty where nothing of the kind may be in any document."""
+    schema_path: str = ""
+    """Where the rule stands in the schema, as a JSON Pointer."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}"
@@ -55,8 +75,13 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
     Raises:
         PermanentError: it is no JSON Schema, or refers to another document; says where.
+        TransientError: it was not read in time.
     """
-    _validator(json.dumps(schema, sort_keys=True))
+    text = _written(schema)
+    if _is_simple(text):
+        _compiled(text)
+    else:
+        _asked({"schema": text})
 
 
 def problems(schema: Mapping[str, Any], document: Any) -> list[Problem]:
@@ -64,17 +89,19 @@ def problems(schema: Mapping[str, Any], document: Any) -> list[Problem]:
 
     Raises:
         PermanentError: the schema is wrong itself, or refers to another document.
+        TransientError: it was not decided in time.
     """
-    validator = _validator(json.dumps(schema, sort_keys=True))
-    unreadable = list(_unreadable(document))
-    if unreadable:
-        return unreadable[:MOST_PROBLEMS]
-    found: list[Problem] = []
-    for error in validator.iter_errors(document):
-        found.append(_problem(error, schema))
-        if len(found) == MOST_PROBLEMS:
-            break
-    return found
+    text, look = _written(schema), looked_through(document)
+    is_simple = _is_simple(text) and _is_small(look)
+    if look.flaws:
+        check_schema(schema)
+        return [_flaw(flaw) for flaw in look.flaws[:MOST_PROBLEMS]]
+    if not is_simple:
+        return _found_beside(text, schema, document)
+    compiled = _compiled(text)
+    if compiled.is_valid(document):
+        return []
+    return [_problem(finding, schema) for finding in program.findings(text, document, MOST_PROBLEMS)]
 
 
 def message_of(found: Sequence[Problem | str]) -> str:
@@ -89,61 +116,125 @@ def message_of(found: Sequence[Problem | str]) -> str:
     return message
 
 
-@lru_cache(maxsize=256)
-def _validator(schema: str) -> jsonschema_rs.Validator:
+def _written(schema: Mapping[str, Any]) -> str:
     try:
-        return jsonschema_rs.validator_for(
-            json.loads(schema),
-            validate_formats=True,
-            ignore_unknown_formats=False,
-            offline=True,
-            pattern_options=jsonschema_rs.RegexOptions(),
-        )
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
-        reason = str(error).partition("\n")[0]
-        raise PermanentError(
-            f"the JSON Schema of this step is wrong{_place_in_schema(error)}: {reason}", code="SCHEMA_INVALID"
-        ) from error
+        text = json.dumps(schema, sort_keys=True, allow_nan=False)
+    except (RecursionError, TypeError, ValueError):
+        raise _wrong(" is no JSON, or is nested too deeply") from None
+    if len(text) > LARGEST_SCHEMA:
+        raise _wrong(f" has {len(text)} characters, at most {LARGEST_SCHEMA} are read")
+    return text
 
 
-def _place_in_schema(error: Exception) -> str:
-    steps = error.instance_path if isinstance(error, jsonschema_rs.ValidationError) else []
-    return f" at {'/'.join(['#', *map(str, steps)])}" if steps else ""
+def _wrong(reason: str) -> PermanentError:
+    return PermanentError(f"the JSON Schema of this step is wrong{reason}", code="SCHEMA_INVALID")
 
 
-def _unreadable(document: Any) -> Iterator[Problem]:
-    """Every text, names included, with a character that cannot be stored; without recursion, documents may be deep."""
-    left: list[tuple[str, object]] = [("", document)]
+@lru_cache(maxsize=program.KEPT)
+def _is_simple(text: str) -> bool:
+    """Whether a schema looks at no value more often than it has lines."""
+    values = patterns = 0
+    left = [json.loads(text)]
     while left:
-        place, value = left.pop()
-        if isinstance(value, str) and (found := UNSTORABLE.search(value)):
-            character = f"U+{ord(found[0]):04X}"
-            yield Problem(
-                place=place or WHOLE, reason=f"contains the character {character} at position {found.start()}"
-            )
-        elif isinstance(value, dict):
-            left += [(_joined(place, UNSTORABLE.sub("?", name)), member) for name, member in value.items()]
-            left += [(place, name) for name in value]
+        value = left.pop()
+        values += 1
+        if isinstance(value, dict):
+            if COSTLY & value.keys():
+                return False
+            patterns += len(PATTERNS & value.keys()) and len(value.get("patternProperties", [0]) or [0])
+            left.extend(value.values())
         elif isinstance(value, list):
-            left += [(_joined(place, index), member) for index, member in enumerate(value)]
+            left.extend(value)
+    return values <= SIMPLE_SCHEMA and patterns <= SIMPLE_PATTERNS
 
 
-def _problem(error: jsonschema_rs.ValidationError, schema: Mapping[str, Any]) -> Problem:
-    place = ""
-    for step in error.instance_path:
-        place = _joined(place, step)
-    facts = error.kind.as_dict()
-    if error.kind.name == "required":
-        return Problem(place=_joined(place, facts["property"]), reason="is missing")
-    return Problem(place=place or WHOLE, reason=_reason(error, facts, _description(error, schema)))
+def _is_small(look: Look) -> bool:
+    return look.values <= SIMPLE_DOCUMENT and look.characters <= SIMPLE_TEXT
 
 
-def _reason(error: jsonschema_rs.ValidationError, facts: Mapping[str, Any], description: str) -> str:
-    match error.kind.name:
+def _compiled(text: str) -> Any:
+    try:
+        return program.validator(text)
+    except program.WrongSchemaError as error:
+        raise _wrong(str(error)) from error
+
+
+_BESIDE = SideProcesses(Path(program.__file__), within=LIMIT)
+_BESIDE.share()
+
+
+def _found_beside(text: str, schema: Mapping[str, Any], document: Any) -> list[Problem]:
+    try:
+        asked = {"schema": text, "document": document, "most": MOST_PROBLEMS}
+        found = _asked(asked)["findings"]
+    except TimeoutError:
+        if _asked({"schema": text, "document": document, "most": 0})["valid"]:
+            return []
+        return [Problem(place=WHOLE, reason=UNKNOWN)]
+    return [_problem(finding, schema) for finding in found]
+
+
+def _asked(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask beside the worker.
+
+    Raises:
+        PermanentError: the schema is wrong.
+        TransientError: there was no answer, or none in time.
+    """
+    try:
+        answer: dict[str, Any] = json.loads(_BESIDE.ask(json.dumps(question).encode()))
+    except TimeoutError:
+        raise _NotInTimeError from None
+    except NoPlaceError as error:
+        raise _undecided(str(error)) from error
+    except (OSError, EOFError) as error:
+        raise _undecided("the process for it has ended, for want of memory perhaps") from error
+    if "wrong" in answer:
+        raise _wrong(answer["wrong"])
+    if "fault" in answer:
+        raise _undecided(answer["fault"])
+    return answer
+
+
+class _NotInTimeError(TransientError, TimeoutError):
+    """Raised when a schema is too costly for what it is about."""
+
+    def __init__(self) -> None:
+        within = f"the check against the JSON Schema did not end within {LIMIT.total_seconds():g} s"
+        super().__init__(f"{within}: make the schema simpler, or the document smaller", code="VALIDATION_NOT_ENDED")
+
+
+def _undecided(reason: str) -> TransientError:
+    return TransientError(f"nothing was checked against the JSON Schema: {reason}", code="VALIDATION_NOT_ENDED")
+
+
+def _flaw(flaw: Flaw) -> Problem:
+    steps = steps_of(flaw.way)
+    return Problem(place=place_of(steps) or WHOLE, reason=flaw.reason, path=pointer_of(steps))
+
+
+def _problem(finding: program.Finding, schema: Mapping[str, Any]) -> Problem:
+    steps, keyword, facts = finding["path"], finding["keyword"], finding["facts"]
+    place = place_of(steps)
+    reason = _reason(finding, _description(finding, schema))
+    if keyword == "required":
+        steps, place, reason = [*steps, facts["property"]], joined(place, facts["property"]), "is missing"
+    return Problem(
+        place=place or WHOLE,
+        reason=reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…",
+        path=pointer_of(steps),
+        keyword=keyword,
+        schema_path=pointer_of(finding["schema_path"]),
+    )
+
+
+def _reason(finding: program.Finding, description: str) -> str:
+    facts, more = finding["facts"], f" and {finding['more']} more" if finding["more"] > 0 else ""
+    match finding["keyword"]:
         case "type":
-            return f"expected {' or '.join(facts['types'])}, got {_type_of(error.instance)}"
+            return f"expected {' or '.join(facts['types'])}, got {finding['type']}"
         case "enum":
-            return "expected one of " + ", ".join(json.dumps(option) for option in facts["options"])
+            return "expected one of " + ", ".join(json.dumps(option) for option in facts["options"]) + more
         case "const":
             return f"expected {json.dumps(facts['expected_value'])}"
         case "uniqueItems":
@@ -153,27 +244,16 @@ def _reason(error: jsonschema_rs.ValidationError, facts: Mapping[str, Any], desc
         case "format":
             return f"is not of the format {facts['format']}"
         case "additionalProperties":
-            return "has members it should not have: " + ", ".join(facts["unexpected"])
-    return f"expected {description}" if description else f"breaks the rule {error.kind.name!r}"
+            return "has members it should not have: " + ", ".join(facts["unexpected"]) + more
+    return f"expected {description}" if description else f"breaks the rule {finding['keyword']!r}"
 
 
-def _description(error: jsonschema_rs.ValidationError, schema: Mapping[str, Any]) -> str:
+def _description(finding: program.Finding, schema: Mapping[str, Any]) -> str:
     """What the schema's author says about the value; a pattern alone helps nobody."""
     part: Any = schema
     try:
-        for step in error.schema_path[:-1]:
+        for step in finding["schema_path"][:-1]:
             part = part[step]
         return str(part.get("description", ""))
     except (AttributeError, LookupError, TypeError):
         return ""  # below an `$id` paths count from there
-
-
-def _type_of(value: object) -> str:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
-
-
-def _joined(place: str, step: str | int) -> str:
-    if isinstance(step, int):
-        return f"{place}[{step}]"
-    return f"{place}.{step}" if place else step

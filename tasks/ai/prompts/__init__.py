@@ -4,6 +4,6 @@
     prompt = filled(template, {"text": "…"}, key=context.idempotency_key)
 
 `library` knows which templates there are, `template` reads one file, `rendering` makes messages of it, and `sandbox`
-keeps a template from doing anything but write text, within limits. The topics that take a `template` are the callers.
+fills it as every text template is filled (`tasks.templates`). The topics that take a `template` are the callers.
 Prompts are never taken from variables: who can write a variable could else rewrite what a model is told.
 """

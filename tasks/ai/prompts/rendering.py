@@ -62,7 +62,8 @@ def filled(
         PermanentError: the template is wrong.
         TransientError: it was not filled in time.
     """
-    from tasks.ai.prompts.sandbox import Meter, written  # jinja2: only where it is used
+    from tasks.ai.prompts.sandbox import written  # jinja2: only where it is used
+    from tasks.templates.sandbox import Meter
 
     values = _checked(template, variables)
     untrusted = {

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from procos.models import Model
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "models" / "sample_noop.bpmn"
-GREETING = {Topic("greet"): Route(task_name="greet", queue="generic", module="greet", errors=("RUDE",))}
+SHAPING = Topic("data_transformation")
+GREETING = {
+    Topic("greet"): Route(task_name="greet", queue="generic", module="greet", errors=("RUDE",)),
+    SHAPING: Route(task_name="shape", queue="generic", module="shape"),
+}
 MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 <bpmn:definitions xmlns:bpmn="http://www.omg.org/spec/BPMN/20100524/MODEL"
     xmlns:camunda="http://camunda.org/schema/1.0/bpmn" targetNamespace="t">
@@ -84,8 +88,8 @@ class TestFault:
         ("parts", "line", "element", "said"),
         [
             pytest.param({"task": ""}, 5, "greet", "without a topic", id="no-topic"),
-            pytest.param({"task": ' camunda:topic="gret"'}, 5, "greet", "no route serves topic 'gret'; known: greet",
-                         id="unknown-topic"),
+            pytest.param({"task": ' camunda:topic="gret"'}, 5, "greet",
+                         "no route serves topic 'gret'; known: data_transformation, greet", id="unknown-topic"),
             pytest.param({"inside": RETRIES.format(value="R3/soon")}, 7, "greet", "RETRY_CONFIG", id="retries"),
             pytest.param({"inside": MAPPING.format(name="resultVariable", value="two words")}, 7, "greet",
                          "resultVariable is 'two words', expected at most 255 letters", id="result-variable"),
@@ -178,3 +182,34 @@ class TestRemark:
     @pytest.mark.parametrize("topic", ["${topic}", "#{topic}"])
     def test_is_not_made_of_a_topic_that_is_chosen_later(self, check: Callable[..., Model], topic: str) -> None:
         assert check(task=f' camunda:topic="{topic}"').topics == (topic,)
+
+
+class TestTransformation:
+    INPUTS = "<bpmn:extensionElements><camunda:inputOutput>{}</camunda:inputOutput></bpmn:extensionElements>"
+    INPUT = '<camunda:inputParameter name="{}">{}</camunda:inputParameter>'
+
+    def inside(self, **inputs: str) -> dict[str, str]:
+        found = "".join(self.INPUT.format(name, value) for name, value in inputs.items())
+        return {"task": f' camunda:topic="{SHAPING}"', "inside": self.INPUTS.format(found)}
+
+    def test_has_its_expression_read(self, check: Callable[..., Model]) -> None:
+        found = refusal(check, **self.inside(expression="[1"))
+        assert "expression does not parse: " in str(found)
+        assert (found.line, found.element) == (6, "greet")
+
+    def test_may_be_a_template(self, check: Callable[..., Model]) -> None:
+        assert check(**self.inside(language="jinja", template="{{ a }}")).remarks == ()
+
+    @pytest.mark.parametrize(
+        "inputs",
+        [
+            {},
+            {"expression": "${expression}"},
+            {"expression": "<camunda:script scriptFormat='groovy'>x</camunda:script>"},
+            {"language": "jinja", "expression": "1"},
+        ],
+        ids=["missing", "computed", "script", "other-language"],
+    )
+    def test_that_anybody_may_write_is_remarked_on(self, check: Callable[..., Model], inputs: dict[str, str]) -> None:
+        (remark,) = check(**self.inside(**inputs)).remarks
+        assert "is no constant: whoever writes that variable computes with all the data of this step" in str(remark)

@@ -44,7 +44,8 @@ class TestTemplate:
         assert properties("ai_query")[name]["description"] == said
 
     @pytest.mark.parametrize(
-        ("name", "choices"), [("format_type", ["text", "json"]), ("include_metadata", ["true", "false"])]
+        ("name", "choices"),
+        [("format_type", ["text", "markdown", "json", "csv"]), ("include_metadata", ["true", "false"])],
     )
     def test_offers_the_values_there_are(self, name: str, choices: list[str]) -> None:
         found = properties("response_formatting")[name]

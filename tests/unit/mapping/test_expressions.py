@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos.domain.errors import TransientError
-from tasks.mapping import expressions
+from tasks import side_processes
 from tasks.mapping.expressions import Evaluation, Evaluators
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class TestProcess:
     def test_that_all_others_have_is_not_waited_for_without_end(
         self, one: Evaluators, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(expressions, "TURN_SECONDS", 0.01)
+        monkeypatch.setattr(side_processes, "TURN_SECONDS", 0.01)
         one._places.acquire()
         assert "others have taken all 1 places" in fault(one, "1")
         one._places.release()

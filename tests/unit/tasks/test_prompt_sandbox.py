@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procos.domain.errors import BusinessError, PermanentError, TransientError
-from tasks.ai.prompts.sandbox import LONGEST_PROMPT, MOST_ROUNDS, Meter, written
+from tasks.ai.prompts.sandbox import written
 from tasks.ai.prompts.template import Template, read_template
+from tasks.templates.filters import LONGEST_TEXT
+from tasks.templates.sandbox import MOST_ROUNDS, Meter
 
 VARIABLES = {"text": "any", "items": "any", "person": "any"}
 VALUES: dict[str, Any] = {"text": "hello", "items": ["a", "b"], "person": {"name": "Ann", "age": 7}}
@@ -159,8 +161,8 @@ class TestLimits:
             ("{{ text + text }}", "it computes with what is no number"),
             ("{{ 99999999 * 999999999 }}", "it computes a number that is too large"),
             ("{{ 1 / 0 }}", "ZeroDivisionError"),
-            ("{{ items | join(text) }}", f"it becomes longer than {LONGEST_PROMPT} characters"),
-            ("{% for x in items %}{{ text }}{% endfor %}", f"it becomes longer than {LONGEST_PROMPT} characters"),
+            ("{{ items | join(text) }}", f"it becomes longer than {LONGEST_TEXT} characters"),
+            ("{% for x in items %}{{ text }}{% endfor %}", f"it becomes longer than {LONGEST_TEXT} characters"),
             (
                 "{% for x in items %}{% for y in items %}{% endfor %}{% endfor %}",
                 f"it goes round more than {MOST_ROUNDS}",
@@ -183,7 +185,7 @@ class TestLimits:
             write("{{ text }}-" * 20, clock=lambda: float(next(moments)))
 
     def test_let_a_long_prompt_pass(self) -> None:
-        assert len(write("{{ text }}", text="x" * LONGEST_PROMPT)) == LONGEST_PROMPT
+        assert len(write("{{ text }}", text="x" * LONGEST_TEXT)) == LONGEST_TEXT
 
 
 class TestMisfits:

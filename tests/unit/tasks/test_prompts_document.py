@@ -8,8 +8,9 @@ from pathlib import Path
 from tasks.ai.policy import policy_from
 from tasks.ai.prompts.library import SHIPPED, Library
 from tasks.ai.prompts.rendering import filled
-from tasks.ai.prompts.sandbox import FILTERS, LOOP_FACTS, TESTS
 from tasks.ai.prompts.template import Variable, read_template
+from tasks.templates.filters import FILTERS
+from tasks.templates.grammar import LOOP_FACTS, TESTS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text(encoding="utf-8")
 
