@@ -66,6 +66,11 @@ GENERATION_VARIABLES = (
 )  # fmt: skip
 AI_ERRORS = ("BUDGET_EXCEEDED", "CONTENT_FILTERED", "CONTEXT_TOO_LONG", "REFUSED")
 SHAPE_ERRORS = (*AI_ERRORS, "VALIDATION_FAILED")
+EMAIL_VARIABLES = (
+    "connection", "to", "cc", "bcc", "reply_to", "sender", "subject", "text", "html", "attachments", "headers",
+    "all_or_none",
+)  # fmt: skip
+EMAIL_ERRORS = ("RECIPIENTS_REFUSED", "MESSAGE_REFUSED", "MESSAGE_TOO_LARGE", "ADDRESS_UNSUPPORTED")
 FORMATTING_VARIABLES = (
     "ai_response", "format_type", "include_metadata", "model_used", "provider", "usage", "response_time_ms",
 )  # fmt: skip
@@ -127,6 +132,14 @@ ROUTES: Mapping[Topic, Route] = MappingProxyType(
             queue=Queue.GENERIC,
             module="tasks.generic.response_formatting",
             variables=FORMATTING_VARIABLES,
+        ),
+        Topic("email_send"): Route(
+            task_name="procos.email_send",
+            queue=Queue.GENERIC,
+            module="tasks.generic.email_send",
+            variables=EMAIL_VARIABLES,
+            max_starts=1,
+            errors=EMAIL_ERRORS,
         ),
         Topic("system_initialization"): Route(
             task_name="procos.system_initialization",

@@ -18,7 +18,9 @@ from tasks.adapters.adapter import Adapter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUILT_IN: Mapping[str, str] = {}
+BUILT_IN: Mapping[str, str] = {
+    "email": "tasks.adapters.email.adapter:Email",
+}
 """Name of the adapter to where its class is: `module:Class`. Named, not imported: their libraries are large."""
 INVALID = "CONNECTION_INVALID"
 
