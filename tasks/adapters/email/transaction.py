@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from procos.domain.errors import BusinessError, StepCancelled
+from procos.domain.errors import BusinessError, TaskError
 from tasks.adapters.calling import outcome_unknown
 from tasks.adapters.email.replies import TOO_LARGE, Reply, Stage, error_of, none_accepted
 from tasks.adapters.email.session import translated
@@ -113,17 +113,14 @@ def _ended(session: Session) -> Reply:
         TransientError: the end was not sent.
         PermanentError: OUTCOME_UNKNOWN, where there is no answer to it.
     """
-    connection, was_handed_over = session.connection, False
+    connection = session.connection
     try:
         with translated(connection):
             session.send(b".\r\n")  # what we compose ends with a whole line
-        was_handed_over = True
         reply = session.answer(within=connection.accept_timeout)
-    except StepCancelled:  # nobody waits for an outcome
+    except TaskError:  # the dot was not sent; or the step was cancelled, and nobody waits for an outcome
         raise
     except Exception as error:  # whatever it was, such as a time limit, the server may have the message
-        if not was_handed_over and type(error).__module__ == "procos.domain.errors":
-            raise
         raise _unknown(connection) from error
     if reply.is_yes or reply.is_no:
         return reply
