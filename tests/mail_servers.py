@@ -27,7 +27,7 @@ END = b"\r\n.\r\n"
 
 @dataclass
 class Postbox:
-    """What a server has taken, and what it shall refuse; aiosmtpd calls its hooks."""
+    """What a server has taken, and what it shall refuse."""
 
     port: int = 0
     refused: dict[str, str] = field(default_factory=dict)
@@ -51,27 +51,34 @@ class Postbox:
         parsed = message_from_bytes(self.raw, policy=default)
         return parsed  # type: ignore[return-value]  # the policy makes it one
 
+
+class Hooks:
+    """What aiosmtpd calls; it looks at every attribute there is."""
+
+    def __init__(self, box: Postbox) -> None:
+        self.box = box
+
     async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
         envelope.mail_from = address
         envelope.mail_options.extend(options)
-        return self.refuses_sender or "250 OK"
+        return self.box.refuses_sender or "250 OK"
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
-        if address in self.refused:
-            return self.refused[address]
+        if address in self.box.refused:
+            return self.box.refused[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        if self.final.startswith("2"):
-            self.envelopes.append(envelope)
-        return self.final
+        if self.box.final.startswith("2"):
+            self.box.envelopes.append(envelope)
+        return self.box.final
 
     @auth_mechanism("XOAUTH2")
     async def auth_token(self, server: Any, args: list[str]) -> AuthResult:
-        self.mechanisms.append("XOAUTH2")
+        self.box.mechanisms.append("XOAUTH2")
         said = base64.b64decode(args[1]).decode()
-        if any(said == f"user={USER}\x01auth=Bearer {token}\x01\x01" for token in self.tokens):
+        if any(said == f"user={USER}\x01auth=Bearer {token}\x01\x01" for token in self.box.tokens):
             return AuthResult(success=True)
         details = base64.b64encode(json.dumps({"status": "401"}).encode()).decode()
         await server.push(f"334 {details}")
@@ -80,7 +87,7 @@ class Postbox:
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         """Judge a user and password."""
-        self.mechanisms.append(mechanism)
+        self.box.mechanisms.append(mechanism)
         is_right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=is_right, handled=False)
 
@@ -91,10 +98,11 @@ def mail_server(
 ) -> Iterator[Postbox]:
     """Run aiosmtpd in a thread; `options` are its own."""
     box, loop, ready = Postbox(), asyncio.new_event_loop(), threading.Event()
-    settings = {"hostname": "mail.test", "ident": "mail", "authenticator": box.authenticate, **options}
+    hooks = Hooks(box)
+    settings = {"hostname": "mail.test", "ident": "mail", "authenticator": hooks.authenticate, **options}
 
     def protocol() -> SMTP:
-        return SMTP(box, tls_context=starttls, loop=loop, **settings)
+        return SMTP(hooks, tls_context=starttls, loop=loop, **settings)
 
     async def listen() -> Any:
         server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=tls)
@@ -171,8 +179,9 @@ def _follow(plan: Script, connection: socket.socket) -> None:
     with connection.makefile("rb") as lines:
         goes_on = say("CONNECT", "220 mail.test")
         while goes_on and (line := lines.readline()):
-            verb = line.split()[0].upper().decode()
-            plan.commands.append(line.decode().strip())
+            said = line.decode("latin-1").strip()
+            verb = said.partition(" ")[0].upper()
+            plan.commands.append(said)
             usual = {"EHLO": "\r\n".join([*(f"250-{each}" for each in plan.offers), "250 HELP"]), "QUIT": "221 bye"}
             usual["EHLO"] = "250-mail.test\r\n" + usual["EHLO"]
             goes_on = say(verb, usual.get(verb, "354 go on" if verb == "DATA" else "250 OK"))

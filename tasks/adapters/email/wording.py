@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CRLF = "\r\n"
 LONGEST_LINE = 76
+LONGEST_PLAIN = 900
+"""Characters of a text that stays on one line; RFC 5322 (2.1.1) has lines of 998."""
 SEGMENT = 50
 """Characters of a piece of a file's name, so that its line stays short."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -65,5 +67,7 @@ def _mailbox(found: Mailbox) -> str:
 
 def _encoded(text: str, *, room_taken: int) -> str:
     is_plain = text.isascii() and "=?" not in text
+    if is_plain and len(text) <= LONGEST_PLAIN:  # folded, a long word would begin with a blank where it arrives
+        return text
     header = Header(text, "us-ascii" if is_plain else "utf-8", maxlinelen=LONGEST_LINE, header_name="x" * room_taken)
     return header.encode(linesep=CRLF)
