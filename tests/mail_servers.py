@@ -48,8 +48,7 @@ class Postbox:
     @property
     def mail(self) -> EmailMessage:
         """The same, as a mail program reads it."""
-        parsed = message_from_bytes(self.raw, policy=default)
-        return parsed  # type: ignore[return-value]  # the policy makes it one
+        return message_from_bytes(self.raw, policy=default)
 
 
 class Hooks:
@@ -58,18 +57,18 @@ class Hooks:
     def __init__(self, box: Postbox) -> None:
         self.box = box
 
-    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+    async def handle_MAIL(self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802  # aiosmtpd's name
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return self.box.refuses_sender or "250 OK"
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]) -> str:  # noqa: N802  # aiosmtpd's name
         if address in self.box.refused:
             return self.box.refused[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # aiosmtpd's name
         if self.box.final.startswith("2"):
             self.box.envelopes.append(envelope)
         return self.box.final
@@ -85,7 +84,7 @@ class Hooks:
         assert await server._reader.readline() == b"\r\n"
         return AuthResult(success=False, handled=False)
 
-    def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    def authenticate(self, _server: Any, _session: Any, _envelope: Any, mechanism: str, data: Any) -> AuthResult:
         """Judge a user and password."""
         self.box.mechanisms.append(mechanism)
         is_right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())

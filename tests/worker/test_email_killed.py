@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.outcome import failure_from_json
+from bridge.outcomes import read_callback
+from procos.domain.outcome import Failure
 from procos.queues import Queue
 from tests.mail_servers import scripted_server
 from tests.services import wait_until
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bridge.ledger import Ledger
     from procos.domain.dispatch import DispatchRef
     from tests.broker_view import BrokerView
     from tests.mail_servers import Script
@@ -60,13 +64,17 @@ class TestKilledWorker:
         over: threading.Event,
         send: Callable[..., DispatchRef],
         broker: BrokerView,
-        stored_failure: Callable[[Any], Any],
+        ledger: Ledger,
     ) -> None:
         send("email_send", to="ann@example.org", subject="once", text="hello")
         wait_until(lambda: mail_server.mails, 30, what="the server has the whole message")
         worker.kill()
         over.set()
         worker.start()
-        failure = failure_from_json(stored_failure(broker.take(Queue.CALLBACKS, 60)))
-        assert (failure.code, failure.permanent) == ("OUTCOME_UNKNOWN", True)
+        raw = broker.take(Queue.CALLBACKS, 60)
+        body = raw.body.encode() if isinstance(raw.body, str) else raw.body
+        callback: Any = SimpleNamespace(headers=raw.headers, body=body, decode=lambda: json.loads(body))
+        outcome = read_callback(callback, ledger).outcome
+        assert isinstance(outcome, Failure)
+        assert (outcome.code, outcome.permanent) == ("OUTCOME_UNKNOWN", True)
         assert len(mail_server.mails) == 1

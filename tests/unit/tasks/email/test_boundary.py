@@ -71,7 +71,7 @@ class TestAnswerToTheDot:
 
     def test_that_takes_too_long_leaves_nobody_knowing(self, send: Callable[..., Sent]) -> None:
         over = threading.Event()
-        with scripted_server(at_dot=lambda: over.wait(4)) as server, pytest.raises(PermanentError) as raised:
+        with scripted_server(at_dot=lambda: over.wait(4)) as server, pytest.raises(PermanentError) as raised:  # noqa: PT012
             try:
                 send(server.port, accept_timeout=0.1)
             finally:
@@ -96,7 +96,7 @@ class TestAnswerToTheDot:
 
         before = signal.signal(signal.SIGUSR1, strike)
         try:
-            with scripted_server(at_dot=at_dot) as server, pytest.raises(ends_as) as raised:
+            with scripted_server(at_dot=at_dot) as server, pytest.raises(ends_as) as raised:  # noqa: PT012
                 try:
                     send(server.port)
                 finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -54,7 +54,11 @@ class TestMail:
         assert box.mail.get_content_type() == "text/html"
 
     def test_goes_to_all_and_names_no_hidden_one(self, send: Callable[..., Sent], box: Postbox) -> None:
-        lists = {"to": "Ann <ann@example.org>, ann@example.org", "cc": ["bob@example.org"], "bcc": '["eve@example.org"]'}
+        lists = {
+            "to": "Ann <ann@example.org>, ann@example.org",
+            "cc": ["bob@example.org"],
+            "bcc": '["eve@example.org"]',
+        }
         sent = send(box.port, {**lists, "reply_to": "help@example.org"})
         assert sent.accepted == box.envelopes[0].rcpt_tos == ["ann@example.org", "bob@example.org", "eve@example.org"]
         assert b"eve" not in box.raw
@@ -89,7 +93,9 @@ class TestMail:
 
     def test_bears_further_headers(self, send: Callable[..., Sent], box: Postbox) -> None:
         reference = f"<{'x' * 120}@example.org>"
-        send(box.port, {"headers": {"References": reference, "X-Order": "Nº 7", "List-Unsubscribe": "<https://e.org/u>"}})
+        send(
+            box.port, {"headers": {"References": reference, "X-Order": "Nº 7", "List-Unsubscribe": "<https://e.org/u>"}}
+        )
         assert box.mail["References"] == reference
         assert box.mail["X-Order"] == "Nº 7"
 
@@ -106,12 +112,14 @@ class TestMail:
 
 
 class TestAttachments:
-    def test_come_from_the_store_and_from_texts(
-        self, step: Callable[..., TaskContext], box: Postbox
-    ) -> None:
+    def test_come_from_the_store_and_from_texts(self, step: Callable[..., TaskContext], box: Postbox) -> None:
         context, content = step(box.port), bytes(range(256)) * 1000
         reference = context.blobs.put(content, media_type="application/pdf", name="Rechnung für März.pdf")
-        given = [reference.to_json(), {"content": "a;b\n1;2\n", "name": "t.csv", "media_type": "text/csv"}, {"content": "hi"}]
+        given = [
+            reference.to_json(),
+            {"content": "a;b\n1;2\n", "name": "t.csv", "media_type": "text/csv"},
+            {"content": "hi"},
+        ]
         email_send(EmailSendInput.model_validate({"to": "ann@example.org", "text": "x", "attachments": given}), context)
         found = list(box.mail.iter_attachments())
         assert [part.get_filename() for part in found] == ["Rechnung für März.pdf", "t.csv", "attachment-3.txt"]
@@ -119,7 +127,9 @@ class TestAttachments:
         assert found[0].get_payload(decode=True) == content
         assert found[1].get_payload(decode=True) == b"a;b\n1;2\n"
 
-    @pytest.mark.parametrize("name", ["a b.txt", "ü" * 120 + ".txt", "🎉.pdf", 'say "hi".txt', "100%'s.txt", "=?q?.txt"])
+    @pytest.mark.parametrize(
+        "name", ["a b.txt", "ü" * 120 + ".txt", "🎉.pdf", 'say "hi".txt', "100%'s.txt", "=?q?.txt"]
+    )
     def test_have_the_very_name(self, send: Callable[..., Sent], box: Postbox, name: str) -> None:
         send(box.port, {"attachments": {"content": "x", "name": name}})
         (part,) = box.mail.iter_attachments()
@@ -135,7 +145,7 @@ class TestAttachments:
             email_send(mail, context)
         assert raised.value.code == "MESSAGE_TOO_LARGE"
 
-    def test_that_are_gone_cost_no_session(self, step: Callable[..., TaskContext], box: Postbox) -> None:
+    def test_that_are_gone_cost_no_session(self, step: Callable[..., TaskContext]) -> None:
         context = step(9)  # nobody listens there
         reference = context.blobs.put(b"x")
         blob_store(context.settings.blobs).remove("instance-1")
@@ -145,7 +155,7 @@ class TestAttachments:
 
 
 class TestRecipients:
-    TWO: dict[str, Any] = {"to": "ann@example.org, bob@example.org"}
+    TWO: ClassVar[dict[str, Any]] = {"to": "ann@example.org, bob@example.org"}
 
     def test_that_are_refused_stand_in_the_result(self, send: Callable[..., Sent], box: Postbox) -> None:
         box.refused["bob@example.org"] = "550 5.1.1 no such user here"
@@ -156,7 +166,9 @@ class TestRecipients:
 
     def test_all_refused_are_an_end_the_model_may_catch(self, send: Callable[..., Sent], box: Postbox) -> None:
         box.refused = {"ann@example.org": "550 5.1.1 who is ann?", "bob@example.org": "550 5.2.1 off"}
-        with pytest.raises(BusinessError, match=r"refuses 2 of the recipients: 550 5\.1\.1 \(no such mailbox\)") as raised:
+        with pytest.raises(
+            BusinessError, match=r"refuses 2 of the recipients: 550 5\.1\.1 \(no such mailbox\)"
+        ) as raised:
             send(box.port, self.TWO)
         assert raised.value.code == "RECIPIENTS_REFUSED"
         assert raised.value.variables["refused"] == box.refused
@@ -184,7 +196,10 @@ class TestRecipients:
         ("fields", "text"),
         [
             ({"most_recipients": 1}, "to, cc, bcc: more than 1 recipients"),
-            ({"allowed_recipients": "@shop.example, ann@example.org"}, "to, cc, bcc: the connection allows others only"),
+            (
+                {"allowed_recipients": "@shop.example, ann@example.org"},
+                "to, cc, bcc: the connection allows others only",
+            ),
             ({"sender": "other@example.org"}, "sender: the connection allows others only"),
         ],
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,7 @@ from tasks.adapters.calling import service
 from tests.mail_servers import PASSWORD, TOKEN, USER, mail_server, scripted_server
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from tasks.adapters.email.mail import Sent
@@ -57,7 +57,10 @@ class TestEncryption:
 
     def test_that_somebody_has_taken_out_is_not_done_without(self, send: Callable[..., Sent]) -> None:
         offers = ("AUTH PLAIN LOGIN",)
-        with scripted_server(offers=offers) as server, pytest.raises(PermanentError, match="offers no STARTTLS") as raised:
+        with (
+            scripted_server(offers=offers) as server,
+            pytest.raises(PermanentError, match="offers no STARTTLS") as raised,
+        ):
             send(server.port, security="starttls", **SIGNING_IN)
         assert raised.value.code == "TLS_FAILED"
         assert [command.split()[0].upper() for command in server.commands] == ["EHLO"]
@@ -77,7 +80,10 @@ class TestEncryption:
             ({"password": PASSWORD}, "a password or token needs a user"),
             ({**SIGNING_IN, "access_token": TOKEN}, "give one of password, access_token and token_url"),
             ({"user": USER, "token_url": "https://id.example.org/token"}, "a token_url needs client_id"),
-            ({"user": USER, "token_url": "http://id.example.org/", "client_id": "c", "client_secret": "secret"}, "https://"),
+            (
+                {"user": USER, "token_url": "http://id.example.org/", "client_id": "c", "client_secret": "secret"},
+                "https://",
+            ),
             ({"sender": "nobody"}, "sender: is no address"),
             ({"host": "mail.example.org\r\nRCPT TO:<eve@example.org>"}, "host"),
             ({"helo_name": "a b"}, "helo_name"),
@@ -98,7 +104,7 @@ class TestPassword:
     def test_is_told_by_the_way_the_server_knows(self, send: Callable[..., Sent], excluded: list[str]) -> None:
         with mail_server(auth_require_tls=False, auth_exclude_mechanism=excluded) as box:
             send(box.port, **SIGNING_IN)
-        assert box.mechanisms == [excluded and "LOGIN" or "PLAIN"]
+        assert box.mechanisms == ["LOGIN" if excluded else "PLAIN"]
 
     def test_that_is_wrong_is_tried_once_and_needs_an_operator(self, send: Callable[..., Sent]) -> None:
         wrong = {**SIGNING_IN, "password": "wrong-and-secret"}
@@ -110,7 +116,10 @@ class TestPassword:
         assert box.mechanisms == ["PLAIN"]
 
     def test_that_a_server_wants_and_nobody_gave_needs_an_operator(self, send: Callable[..., Sent]) -> None:
-        with scripted_server(replies={"MAIL": "530 5.7.0 who are you?"}) as server, pytest.raises(PermanentError) as raised:
+        with (
+            scripted_server(replies={"MAIL": "530 5.7.0 who are you?"}) as server,
+            pytest.raises(PermanentError) as raised,
+        ):
             send(server.port)
         assert raised.value.code == "AUTH_FAILED"
 
@@ -145,7 +154,8 @@ class TestAccessToken:
         assert len(httpserver.log) == 2
         form = httpserver.log[0][0].form
         assert form.to_dict() == {
-            "grant_type": "client_credentials", "client_id": "procos", "client_secret": "client-secret", "scope": "smtp",
+            "grant_type": "client_credentials", "client_id": "procos",
+            "client_secret": "client-secret", "scope": "smtp",
         }  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -184,7 +194,9 @@ class TestHealth:
         assert box.envelopes == []
 
     def test_says_what_is_wrong(self, step: Callable[..., TaskContext]) -> None:
-        with mail_server(auth_require_tls=False, authenticator=lambda *_: AuthResult(success=False, handled=False)) as box:
+        with mail_server(
+            auth_require_tls=False, authenticator=lambda *_: AuthResult(success=False, handled=False)
+        ) as box:
             health = service("email", step(box.port, **SIGNING_IN)).health_check()
         assert not health.is_well
         assert "refuses to sign us in" in health.detail
