@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "PROCOS_"
-FOREIGN = re.compile(r"PROCOS_(TEST_|FAILPOINT_)|PROCOS_\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
+INJECTED_NAME = r"PROCOS_(?!\w*__)\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$"
+"""Two underscores are ours: the `port` of a connection is PROCOS_CONNECTIONS__<NAME>__PORT."""
+FOREIGN = re.compile(rf"PROCOS_(TEST_|FAILPOINT_)|{INJECTED_NAME}")
 """Names that are not settings: those of tests, and those Kubernetes injects for a service called `procos-…`."""
 INJECTED = re.compile(r"(tcp|udp|sctp)://")
 """What Kubernetes puts into `<SERVICE>_PORT`, which for a service called `procos-engine` is a setting's name too."""

@@ -78,7 +78,8 @@ def _shared_names(table: Mapping[Topic, Route]) -> list[str]:
 
 def _wrong_caps(table: Mapping[Topic, Route]) -> list[str]:
     """Say which caps allow nothing, or differ between two routes."""
-    problems, known = [], dict[str, tuple[int, Topic]]()
+    problems: list[str] = []
+    known: dict[str, tuple[int, Topic]] = {}
     for topic, route in table.items():
         if route.at_once is not None and route.at_once < 1:
             problems.append(f"route {topic}: at_once is {route.at_once}, expected 1 or more")

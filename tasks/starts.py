@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from procos import ledger_keys as keys
+from procos.domain.outcome import Failure
 from procos.ledger_scripts import STARTED
 from procos.logs import get_logger
 from tasks.store import client
@@ -65,6 +66,16 @@ def note_start(
             return Start.RUNS_ELSEWHERE
     run.starts = starts or None
     return Start.TOO_OFTEN if starts > max_starts else Start.RUN
+
+
+def too_often(max_starts: int, *, worker: str) -> Failure:
+    """Say that a dispatch is given up; one that may be started once may have done then what must not be done twice."""
+    text = f"started {max_starts} times without an end: the task kills its worker, or the worker was killed"
+    if max_starts > 1:
+        return Failure(message=text, code="STARTED_TOO_OFTEN", permanent=True, worker=worker)
+    text = "an earlier run of this step was cut off, and may have done its work"
+    cure = "look, then `procos retry` to do it, or complete the step"
+    return Failure(message=f"{text}; {cure}", code="OUTCOME_UNKNOWN", permanent=True, worker=worker)
 
 
 def _answer(run: Run, url: str, pause: Callable[[float], object]) -> int:

@@ -50,7 +50,7 @@ from tasks.large_values import kept_apart, largest_result, readable, with_refere
 from tasks.mapping.outcomes import SYSTEM_EXIT, mapped
 from tasks.runs import Run
 from tasks.secrets.redaction import without_secrets
-from tasks.starts import Start, note_start
+from tasks.starts import Start, note_start, too_often
 
 if TYPE_CHECKING:
     from procos.domain.dispatch import DispatchRef
@@ -147,9 +147,7 @@ def _started(ref: DispatchRef, task: Any, route: Route, settings: Settings) -> R
         log.info("task.not_run", reason=str(start))
         raise Ignore
     if start is Start.TOO_OFTEN:
-        text = f"started {route.max_starts} times without an end: the task kills its worker, or the worker was killed"
-        failure = Failure(message=text, code="STARTED_TOO_OFTEN", permanent=True, worker=run.worker)
-        raise TaskFailed(failure_to_json(failure))
+        raise TaskFailed(failure_to_json(too_often(route.max_starts, worker=run.worker)))
     task.request.procos_run = run
     heartbeat(settings.redis.url).add(run)
     return run

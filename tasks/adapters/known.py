@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BUILT_IN: Mapping[str, str] = {
     "database": "tasks.adapters.database.adapter:Database",
+    "email": "tasks.adapters.email.adapter:Email",
     "files": "tasks.adapters.files.adapter:Files",
     "github": "tasks.adapters.github.adapter:GitHub",
     "http": "tasks.adapters.http.adapter:Http",

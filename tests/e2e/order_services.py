@@ -97,20 +97,15 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[bytes] = []
 
-    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
-        self,
-        server: SMTP,
-        session: Session,
-        envelope: Envelope,
-        address: str,
-        options: list[str],  # noqa: ARG002
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name, and its parameters
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if address.startswith("refused@"):
             return "550 5.1.1 no such mailbox"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content
         assert isinstance(content, bytes)
         self.mails.append(content)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from procos.app import app
 from procos.cli.doctor.findings import Finding, Health
 from procos.packages import TASKS, package_of, reason
-from procos.routes import OURS, routes
+from procos.route import OURS
+from procos.routes import routes
 from procos.task_modules import task_modules
 from tasks.adapters.known import adapters, source_of
 

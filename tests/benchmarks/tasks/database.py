@@ -53,7 +53,7 @@ def _measured(name: str, url: str, fill: str, *, rounds: int, calls: int) -> Row
     context = context_of("database_query", load_settings(names, dotenv=None))
 
     def ours() -> int:
-        return len(database_query(DatabaseQueryInput(connection="shop", statement="all_orders"), context).rows)
+        return len(database_query(DatabaseQueryInput(connection="shop", statement="all_orders"), context)["rows"])
 
     def bare() -> int:
         with engine.connect() as connection:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from procos.settings import load_settings
 from tasks.generic.input_validation import InputValidationInput, input_validation
 from tests.benchmarks.rows import Row
+from tests.benchmarks.tasks.contexts import context_of
 from tests.benchmarks.tasks.turns import milliseconds
 
 MOST_MILLISECONDS = 0.2
@@ -39,10 +41,10 @@ ORDER = {
 
 def measure(*, rounds: int, calls: int) -> list[Row]:
     """Return a row for a valid document, the schema as text, as a model gives it."""
-    schema = json.dumps(SCHEMA)
+    schema, context = json.dumps(SCHEMA), context_of("input_validation", load_settings({}, dotenv=None))
 
     def check() -> object:
-        return input_validation(InputValidationInput(schema=schema, **ORDER))
+        return input_validation(InputValidationInput(schema=schema, **ORDER), context)
 
     spent = milliseconds({"ours": check}, rounds=rounds, calls=calls)["ours"]
     return [

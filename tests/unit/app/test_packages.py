@@ -16,7 +16,8 @@ from procos.domain.errors import SettingsError
 from procos.domain.external_task import Topic
 from procos.packages import LONGEST_REASON, loaded
 from procos.queues import fault_of_name, topology
-from procos.routes import OURS, Route, by_queue, routes
+from procos.route import OURS
+from procos.routes import Route, by_queue, routes
 from procos.settings import load_settings
 from procos.task_modules import Loader, task_modules
 

@@ -167,6 +167,9 @@ class TestUnknownNames:
             exclude={"set_by_user"}
         )
 
+    def test_of_a_connection_are_ours_even_where_they_end_like_those_of_kubernetes(self) -> None:
+        assert loaded(PROCOS_CONNECTIONS__MAIL__PORT="25").connections["mail"]["port"].get_secret_value() == "25"
+
     def test_do_not_include_our_own_bookkeeping(self) -> None:
         assert "PROCOS_SET_BY_USER" not in known_names()
         assert "PROCOS_SET_BY_USER is not a setting" in refused(PROCOS_SET_BY_USER="[]")
