@@ -3,7 +3,7 @@
 The model says who is to know, and what; PROCOS_NOTIFICATION_AUDIENCES says by which connections. Whoever was reached
 was reached: the step then ends well, and says who was not. Only where nobody was is it tried again, or fails.
 
-A run that was cut off may have told some of them, so a second one tells nobody: the step becomes an incident.
+A run that was cut off may have told some of them, so running it twice is refused: the step becomes an incident instead.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderServices
 @pytest.fixture(scope="module")
 def stack(stack_factory: Callable[..., LocalStack], services: OrderServices) -> LocalStack:
     return stack_factory(
-        "engine", "broker", "redis", "blobs", "bridge", "worker-generic",
+        "engine", "broker", "redis", "bridge", "worker-generic",
         PROCOS_CONNECTION_DIRECTORY=str(services.folder),
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ class TestOrder:
         self, ran: Callable[..., dict[str, Any]], services: OrderServices
     ) -> None:
         document = ran(order_id="A-1")
-        assert document["end"] == "order_announced"
+        assert document["ended_at"] == "Order announced"
         assert document["variables"]["total"] == 40
         ((key, order),) = services.warehouse.taken
         assert key
@@ -68,7 +68,7 @@ class TestOrder:
     ) -> None:
         services.warehouse.answers.append(503)
         before = len(services.warehouse.taken)
-        assert ran(order_id="A-2")["end"] == "order_announced"
+        assert ran(order_id="A-2")["ended_at"] == "Order announced"
         assert len(services.warehouse.taken) == before + 1
 
 
@@ -78,27 +78,27 @@ class TestEnd:
     ) -> None:
         before = len(services.warehouse.taken)
         document = ran(order_id="a 1", items=[])
-        assert document["end"] == "order_refused"
+        assert document["ended_at"] == "Order refused"
         assert document["variables"]["error_code"] == "VALIDATION_FAILED"
         assert "order_id" in document["variables"]["error_message"]
         assert "items" in document["variables"]["error_message"]
         assert len(services.warehouse.taken) == before
 
     def test_of_an_unknown_customer(self, ran: Callable[..., dict[str, Any]]) -> None:
-        assert ran(customer_id=99)["end"] == "customer_unknown"
+        assert ran(customer_id=99)["ended_at"] == "Customer unknown"
 
     def test_of_a_refusal_of_the_warehouse_has_its_answer(
         self, ran: Callable[..., dict[str, Any]], services: OrderServices
     ) -> None:
         services.warehouse.answers.append(409)
         document = ran(order_id="A-3")
-        assert document["end"] == "warehouse_refused"
+        assert document["ended_at"] == "Warehouse has refused"
         assert document["variables"]["error_code"] == "HTTP_409"
         assert document["variables"]["http_body"] == {"status": 409}
 
     def test_comes_though_the_customer_cannot_be_told(self, ran: Callable[..., dict[str, Any]]) -> None:
         document = ran(order_id="A-4", customer_id=8)
-        assert document["end"] == "order_announced"
+        assert document["ended_at"] == "Order announced"
         assert document["variables"]["mail_error_code"] == "RECIPIENTS_REFUSED"
 
     def test_comes_though_the_team_cannot_be_told(
@@ -111,7 +111,7 @@ class TestEnd:
             document = ran(order_id="A-5")
         finally:
             team.write_text(text)
-        assert document["end"] == "order_announced"
+        assert document["ended_at"] == "Order announced"
         assert document["variables"]["team_error_code"] == "CHANNEL_NOT_FOUND"
 
     def test_of_a_statement_that_the_database_refuses(
@@ -124,17 +124,17 @@ class TestEnd:
             document = ran(order_id="A-6")
         finally:
             orders.write_text(text)
-        assert document["end"] == "customer_not_looked_up"
+        assert document["ended_at"] == "Customer not looked up"
 
     def test_of_a_customer_without_a_mail_address(self, ran: Callable[..., dict[str, Any]]) -> None:
         document = ran(customer_id=9)
-        assert document["end"] == "texts_not_written"
+        assert document["ended_at"] == "Texts not written"
         assert "the customer has no mail address" in document["variables"]["error_message"]
 
 
 class TestDoctor:
     def test_looks_at_every_connection(self, stack: LocalStack) -> None:
         findings = json.loads(stack.procos("doctor", "--json").stdout)
-        looked_at = {each["text"].split(":")[0]: each["health"] for each in findings if each["check"] == "connections"}
+        looked_at = {each["text"].split(":")[0]: each["health"] for each in findings if each["check"] == "connection"}
         assert len(looked_at) >= 4
         assert set(looked_at.values()) == {"good"}

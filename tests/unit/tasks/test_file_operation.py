@@ -128,7 +128,7 @@ class TestAnyPath:
 
 class TestDocument:
     def test_shows_a_step_that_runs(self, run: Callable[..., Any], tmp_path: Path) -> None:
-        text = (Path(__file__).parents[3] / "docs/services/file_operation.md").read_text()
+        text = (Path(__file__).parents[3] / "docs/services/files.md").read_text()
         step = text.partition("```xml\n")[2].partition("```")[0]
         spaces = 'xmlns:bpmn="http://bpmn" xmlns:camunda="http://camunda"'
         found = ET.fromstring(f"<x {spaces}>{step}</x>").iter("{http://camunda}inputParameter")  # noqa: S314  # our own

@@ -33,7 +33,7 @@ AUDIENCES = """{
   "default": [{"connection": "first"}, {"connection": "second", "floor": 3}],
   "operators": [{"connection": "first"}],
   "mute": [{"connection": "stone"}],
-  "gone": [{"connection": "frist"}],
+  "gone": [{"connection": "fist"}],
   "empty": []
 }"""
 NAMES = {
@@ -138,7 +138,7 @@ class TestNotification:
         ("audience", "text"),
         [
             ("mute", "'stone' is of type 'stone', which takes no notifications; expected one of email, slack, http"),
-            ("gone", r"there is no connection 'frist'; .*did you mean first\?"),
+            ("gone", r"there is no connection 'fist'; .*did you mean first\?"),
         ],
     )
     def test_says_what_is_wrong_with_a_target(self, step: TaskContext, audience: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The pages of slack, github and service_call: their models deploy, and their tables are what the code says."""
+"""The pages of services that no shipped process uses: their models deploy, and their tables are what the code says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from tasks.adapters.adapter import Adapter
 
 SERVICES = Path(__file__).parents[3] / "docs" / "services"
-PAGES = {"slack_message": "slack.md", "github_issue": "github.md", "service_call": "service-call.md"}
+PAGES = {
+    "slack_message": "slack.md",
+    "github_issue": "github.md",
+    "service_call": "service-call.md",
+    "file_operation": "files.md",
+}
 BLOCK = re.compile(r"^```xml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
