@@ -8,11 +8,12 @@ A run that was cut off may have told some of them, so running it twice is refuse
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters.calling import check_not_done_before
+from tasks.adapters.fields import STORABLE, JsonObject
 from tasks.context import TaskContext  # noqa: TC001  # process_task reads the hints
 from tasks.generic.notifying import Notification, audience_of, raise_for_nobody, told
 from tasks.task import process_task
@@ -25,11 +26,13 @@ MOST_DETAILS = 50
 class NotificationInput(BaseModel):
     """Who is to know, and what."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     audience: Annotated[str, Field(max_length=100)] = "default"
-    title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)]
-    message: Annotated[str, Field(max_length=LONGEST_MESSAGE)] = ""
+    title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE, pattern=r"\S"), STORABLE]
+    message: Annotated[str, Field(max_length=LONGEST_MESSAGE), STORABLE] = ""
     severity: Literal["info", "warning", "error"] = "info"
-    details: Annotated[dict[str, Any], Field(max_length=MOST_DETAILS, description="facts, by name")] = {}
+    details: Annotated[JsonObject, Field(max_length=MOST_DETAILS, description="facts, by name")] = {}
 
 
 class NotNotified(BaseModel):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from tasks.context import TaskContext
 
 LONGEST_REASON = 300
+LONGEST_DETAIL = 500
+LONGEST_CHAT = 39_000
+"""Characters; Slack cuts what is longer than 40,000."""
 
 log = get_logger(__name__)
 
@@ -45,9 +48,14 @@ class Notification:
         return " ".join(self.title.split())
 
     @property
+    def marked_heading(self) -> str:
+        """The same with the severity in front, where it is one to be seen."""
+        return self.heading if self.severity == "info" else f"[{self.severity}] {self.heading}"
+
+    @property
     def text(self) -> str:
         """The message, and the details as lines below it."""
-        lines = [f"{name}: {_shown(value)}" for name, value in self.details.items()]
+        lines = [f"{name}: {_cut(_shown(value), LONGEST_DETAIL)}" for name, value in self.details.items()]
         return "\n".join([self.message, *(["", *lines] if lines else [])]).strip()
 
 
@@ -60,13 +68,13 @@ class Attempt:
 
 
 def _as_mail(said: Notification) -> Mapping[str, object]:
-    heading = said.heading if said.severity == "info" else f"[{said.severity}] {said.heading}"
-    return {"subject": heading, "text": said.text or said.heading}
+    return {"subject": said.marked_heading, "text": said.text or said.heading}
 
 
 def _as_chat(said: Notification) -> Mapping[str, object]:
-    mark = {"info": "", "warning": ":warning: ", "error": ":rotating_light: "}[said.severity]
-    return {"message": f"{mark}*{said.heading}*\n{said.text}".strip()}
+    """Write it without markup: what a process has to say may hold a user's words, and those call nobody."""
+    text = f"{said.marked_heading}\n{said.text}".strip()
+    return {"message": _cut(text, LONGEST_CHAT), "message_format": "plain"}
 
 
 def _as_webhook(said: Notification) -> Mapping[str, object]:
@@ -158,6 +166,10 @@ def _words_for(connection: str, found: Adapter, said: Notification) -> tuple[str
         return NOTIFY, _plain(said)
     text = f"connection {connection!r} is of type {found.name!r}, which takes no notifications"
     raise PermanentError(f"{text}; expected one of {', '.join(WORDS)}, or an operation {NOTIFY!r}", code=INVALID)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _shown(value: object) -> str:
