@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import time
 import urllib.request
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[1] / "deploy" / "dev" / "emulate"
 TOKEN = "test_token_admin"
 START_SECONDS, STOP_SECONDS = 30.0, 10.0
+TRIES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def emulated(folder: Path, ports: Ports, seed: Mapping[str, object]) -> Iterator
     """Install it and run it until the test session is over; skips, or fails in CI, without npm."""
     project = npm_project(PROJECT, folder)
     (folder / "seed.json").write_text(json.dumps(seed))
-    there = Emulated(github_port=(port := ports.choose()), slack_port=port + 1)
+    there = Emulated(github_port=(port := _first_of_two(ports)), slack_port=port + 1)
     command = ["node", "--require", str(project / "loopback.cjs"), "node_modules/emulate/dist/index.js", "start"]
     command += ["--service", "github,slack", "--port", str(port), "--seed", str(folder / "seed.json")]
     with (folder / "emulate.log").open("wb") as log:
@@ -63,6 +65,14 @@ def emulated(folder: Path, ports: Ports, seed: Mapping[str, object]) -> Iterator
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
+
+
+def _first_of_two(ports: Ports) -> int:
+    """Choose two neighbours, which is how it numbers its services; below those that connections are given at random."""
+    for port in random.sample(range(20_000, 30_000, 2), TRIES):
+        if ports.choose(port) == port and ports.choose(port + 1) == port + 1:
+            return port
+    raise AssertionError(f"none of {TRIES} pairs of ports is free")
 
 
 def _await(there: Emulated, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.local_stack import LocalStack
 
 KEY = "order_notification"
+AUDIENCES = {"operators": [{"connection": "team"}, {"connection": "mail", "to": ["ops@example.org"]}]}
 SAMPLE = Path(__file__).parents[2] / "processes" / KEY / "sample.json"
 
 
@@ -32,7 +33,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderServices
 def stack(stack_factory: Callable[..., LocalStack], services: OrderServices) -> LocalStack:
     return stack_factory(
         "engine", "broker", "redis", "bridge", "worker-generic",
-        PROCOS_CONNECTION_DIRECTORY=str(services.folder),
+        PROCOS_CONNECTION_DIRECTORY=str(services.folder), PROCOS_NOTIFICATION_AUDIENCES=json.dumps(AUDIENCES),
     )  # fmt: skip
 
 
@@ -130,6 +131,28 @@ class TestEnd:
         document = ran(customer_id=9)
         assert document["ended_at"] == "Texts not written"
         assert "the customer has no mail address" in document["variables"]["error_message"]
+
+
+class TestOperators:
+    def test_are_told_once_when_the_system_is_not_well(
+        self, stack: LocalStack, services: OrderServices, eventually: Callable[..., None]
+    ) -> None:
+        """There is no worker for `ai` in this stack, which the watch finds at its every check."""
+        instance = stack.start(
+            "procos_system_orchestrator",
+            health_interval={"type": "String", "value": "PT1S"},
+            roll_over_after={"type": "String", "value": "PT45S"},
+        )
+        eventually(lambda: "notified" in stack.variables(instance), seconds=60, what="operators told")
+        eventually(
+            lambda: stack.variables(instance)["consecutive_troubles"]["value"] >= 4, seconds=60, what="a later check"
+        )
+        stack.end(instance)
+        alarms = [text for text in services.said() if text.startswith("[error] ProcOS is not healthy")]
+        assert len(alarms) == 1
+        assert "ai" in alarms[0]
+        told = [mail for mail in services.mailbox.mails if b"ops@example.org" in mail]
+        assert len(told) == 1
 
 
 class TestDoctor:
