@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from procos.routes import Route
 
 
+KILLED = {"TimeLimitExceeded", "WorkerLostError", "Terminated", "RESULT_MISSING"}
+"""Codes of failures that Celery tells, or nobody, in place of the task."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextTry:
     """A try to be made later, or never: what /failure is told."""
@@ -30,12 +34,22 @@ class NextTry:
 
 
 def next_try(
-    ref: DispatchRef, outcome: Failure | Postponement, claimed: Claimed, *, policy: RetryPolicy, largest_age: timedelta
+    ref: DispatchRef,
+    outcome: Failure | Postponement,
+    claimed: Claimed,
+    *,
+    policy: RetryPolicy,
+    largest_age: timedelta,
+    may_start_again: bool = True,
 ) -> NextTry:
-    """Decide what follows a failed or postponed try; a postponement that would outlast `largest_age` is the last."""
+    """Decide what follows a failed or postponed try; a postponement that would outlast `largest_age` is the last.
+
+    Where a second start could do harm, a run that was killed, and so has said nothing itself, is not followed by one.
+    """
     if isinstance(outcome, Postponement):
         return _postponed(ref, outcome, claimed, policy=policy, largest_age=largest_age)
-    left = 0 if outcome.permanent else retries_left(policy, ref.retries)
+    is_last = outcome.permanent or (outcome.code in KILLED and not may_start_again)
+    left = 0 if is_last else retries_left(policy, ref.retries)
     if outcome.retries is not None:
         left = min(left, outcome.retries)  # never more: a model that always says the same would go on for ever
     jitter = random.random()  # noqa: S311  # jitter

@@ -178,7 +178,10 @@ class Reporter:
         """Decide what follows a failed or postponed try, by the model's policy or the route's."""
         route = self._routes.get(ref.topic)
         largest_age = (route and route.largest_age) or self._largest_age
-        return next_try(ref, outcome, claimed, policy=policy_for(ref, route), largest_age=largest_age)
+        return next_try(
+            ref, outcome, claimed, policy=policy_for(ref, route), largest_age=largest_age,
+            may_start_again=not route or route.max_starts > 1,
+        )  # fmt: skip
 
     def _incident(self, ref: DispatchRef, message: str, details: str, tries: int) -> Verdict:
         """Give the step up for what the engine refuses, unless a newer dispatch of it is under way."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from procos.domain.errors import StepCancelled
 from procos.domain.redaction import Redaction
 from procos.logs import get_logger
+from tasks.deeds import Deeds
 from tasks.secrets.revealing import connected, is_left_as_text, revealed
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class TaskContext:
     """Variables the bridge found to be constants of the model that may name secrets, and their texts."""
     handed_out: Redaction = field(default_factory=Redaction, repr=False, compare=False)
     """The secrets this run was handed, which are struck out of its outcome."""
+    deeds: Deeds = field(default_factory=Deeds, repr=False, compare=False)
+    """What it has done, or begun, that must not be done twice: then no fault has the step tried again."""
 
     @property
     def idempotency_key(self) -> str:

@@ -44,6 +44,7 @@ from procos.routes import Route, routes
 from tasks import functions
 from tasks.blobs import INVALID_INPUT
 from tasks.context import TaskContext
+from tasks.deeds import not_done_again
 from tasks.ending import end_when_only_waiting
 from tasks.heartbeat import heartbeat
 from tasks.large_values import kept_apart, largest_result, readable, with_references_written
@@ -51,6 +52,7 @@ from tasks.mapping.outcomes import SYSTEM_EXIT, mapped
 from tasks.runs import Run
 from tasks.secrets.redaction import without_secrets
 from tasks.starts import Start, note_start, too_often
+from tasks.step_context import context_of
 
 if TYPE_CHECKING:
     from procos.domain.dispatch import DispatchRef
@@ -99,21 +101,23 @@ def _run(
 ) -> Envelope:
     """Run one dispatch; every way it can end leaves as an envelope or as `TaskFailed`."""
     settings: Settings = task.app.conf.procos
-    dispatch = _dispatch(kwargs)
+    began, dispatch = time.monotonic(), _dispatch(kwargs)
     ref = dispatch.ref
     structlog.contextvars.bind_contextvars(
         external_task_id=ref.external_task_id, topic=ref.topic, process_instance_id=ref.process_instance_id
     )
     try:
         run = _started(ref, task, route, settings)
-        context = _context(dispatch, run, task.request, route, settings)
+        context = context_of(dispatch, run, task.request, route, settings, began=began)
         outcome = _outcome(
             lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
         )
         # Before the model's expressions, which could write a secret in a form nobody recognises.
         outcome = without_secrets(outcome, context.handed_out)
+        outcome = not_done_again(outcome, context.deeds)
         outcome = mapped(outcome, dispatch, route.retry, settings=settings)
-        outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)  # last: as it is to be seen
+        outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)
+        outcome = not_done_again(outcome, context.deeds)
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
             raise TaskFailed(failure_to_json(replace(outcome, worker=run.worker)))
@@ -165,33 +169,6 @@ def _let_go(task: Any = None, **_: object) -> None:
 def _end(**_: object) -> None:
     settings: Settings = app.conf.procos
     end_when_only_waiting(heartbeat(settings.redis.url), after=settings.worker.soft_shutdown)
-
-
-def _context(dispatch: Dispatch, run: Run, request: Any, route: Route, settings: Settings) -> TaskContext:
-    limit = route.time_limit.total_seconds() if route.time_limit else settings.worker.time_limit
-    return TaskContext(
-        external_task_id=dispatch.ref.external_task_id,
-        process_instance_id=dispatch.ref.process_instance_id,
-        business_key=dispatch.business_key,
-        topic=dispatch.ref.topic,
-        celery_id=request.id,
-        settings=settings,
-        deadline=time.monotonic() + limit,
-        started_before=_was_started_before(run, request),
-        cancelled=run.cancelled.is_set,
-        constants=_constants(dispatch),
-    )
-
-
-def _was_started_before(run: Run, request: Any) -> bool:
-    """Take the broker's word, where nobody counts: what it delivers again may have been started."""
-    if run.starts is not None:
-        return run.starts > 1
-    return bool((request.delivery_info or {}).get("redelivered"))
-
-
-def _constants(dispatch: Dispatch) -> Mapping[str, str]:
-    return {name: text for name in dispatch.constants if isinstance(text := dispatch.variables.get(name), str)}
 
 
 def _outcome(call: Callable[[], Mapping[str, object]], run: Run) -> Outcome:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from procos.domain.errors import PermanentError
 from tasks.adapters.adapter import Adapter, validated
 from tasks.adapters.known import INVALID, adapter_of
+from tasks.deeds import CURE, OUTCOME_UNKNOWN
 from tasks.secrets.connections import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tasks.context import TaskContext
-
-OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 
 Kind = TypeVar("Kind", bound=Adapter)
 
@@ -52,11 +52,13 @@ def called(
         PermanentError: OUTCOME_UNKNOWN, where an earlier run of the step may have done what must not be done twice.
     """
     chosen = service.operation_of(operation)
-    wanted = validated(chosen, parameters)
-    check_not_done_before(context, f"{service.name}.{operation}", is_repeatable=service.is_repeatable(chosen, wanted))
-    return service.call_service(
-        operation, parameters, deadline=context.deadline, idempotency_key=context.idempotency_key
-    )
+    deed = f"{service.name}.{operation}"
+    is_repeatable = service.is_repeatable(chosen, validated(chosen, parameters))
+    check_not_done_before(context, deed, is_repeatable=is_repeatable)
+    with nullcontext() if is_repeatable else context.deeds.doing(deed):
+        return service.call_service(
+            operation, parameters, deadline=context.deadline, idempotency_key=context.idempotency_key
+        )
 
 
 def check_not_done_before(context: TaskContext, deed: str, *, is_repeatable: bool) -> None:
@@ -71,4 +73,4 @@ def check_not_done_before(context: TaskContext, deed: str, *, is_repeatable: boo
 
 def outcome_unknown(text: str) -> PermanentError:
     """Say that something may have been done or not, and that a person should look before it is tried again."""
-    return PermanentError(f"{text}; look, then `procos retry` to do it, or complete the step", code=OUTCOME_UNKNOWN)
+    return PermanentError(f"{text}; {CURE}", code=OUTCOME_UNKNOWN)

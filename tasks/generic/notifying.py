@@ -12,10 +12,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from procos.domain.errors import BusinessError, PermanentError, RateLimited, StepCancelled, TaskError, TransientError
+from procos.domain.errors import (
+    BusinessError,
+    PermanentError,
+    ProcosError,
+    RateLimited,
+    StepCancelled,
+    TransientError,
+    UnreachableError,
+)
 from procos.logs import get_logger
-from tasks.adapters.calling import OUTCOME_UNKNOWN, service
+from tasks.adapters.calling import outcome_unknown, service
 from tasks.adapters.known import INVALID
+from tasks.deeds import OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +73,7 @@ class Attempt:
     """What came of telling one target."""
 
     connection: str
-    error: TaskError | None = None
+    error: ProcosError | None = None
 
 
 def _as_mail(said: Notification) -> Mapping[str, object]:
@@ -114,8 +123,11 @@ def told(targets: Sequence[Target], said: Notification, context: TaskContext) ->
     attempts = []
     for number, target in enumerate(targets):
         context.raise_if_cancelled()
-        share = context.remaining().total_seconds() / (len(targets) - number)
-        attempts.append(_attempt(target, said, context, number=number, deadline=context.clock() + share))
+        left = context.remaining().total_seconds()
+        deadline = context.clock() + left / (len(targets) - number)
+        attempts.append(
+            _attempt(target, said, context, number=number, deadline=deadline) if left else _without_time(target)
+        )
     return attempts
 
 
@@ -132,7 +144,7 @@ def raise_for_nobody(attempts: Sequence[Attempt]) -> NoReturn:
     for error in errors:
         if isinstance(error, PermanentError) and error.code == OUTCOME_UNKNOWN:
             raise error
-    for kind in (TransientError, RateLimited):
+    for kind in (TransientError, UnreachableError, RateLimited):
         for error in errors:
             if isinstance(error, kind):
                 raise error
@@ -144,18 +156,27 @@ def _attempt(target: Target, said: Notification, context: TaskContext, *, number
     try:
         found = service(target.connection, context)
         operation, words = _words_for(target.connection, found, said)
-        found.call_service(
-            operation,
-            {**words, **(target.model_extra or {})},
-            deadline=deadline,
-            idempotency_key=f"{context.idempotency_key}-{number}",
-        )
+        with context.deeds.doing(f"notification by {target.connection}"):
+            found.call_service(
+                operation,
+                {**words, **(target.model_extra or {})},
+                deadline=deadline,
+                idempotency_key=f"{context.idempotency_key}-{number}",
+            )
     except StepCancelled:
         raise
-    except TaskError as error:
+    except ProcosError as error:
         log.warning("notification.not_told", connection=target.connection, reason=type(error).__name__)
         return Attempt(connection=target.connection, error=error)
+    except Exception as error:  # noqa: BLE001  # a defect of one adapter must not have the others told again
+        log.warning("notification.unknown", connection=target.connection, reason=type(error).__name__)
+        unknown = outcome_unknown(f"{target.connection}: {type(error).__name__}; it may have been told")
+        return Attempt(connection=target.connection, error=unknown)
     return Attempt(connection=target.connection)
+
+
+def _without_time(target: Target) -> Attempt:
+    return Attempt(connection=target.connection, error=TransientError("no time was left for it"))
 
 
 def _words_for(connection: str, found: Adapter, said: Notification) -> tuple[str, Mapping[str, object]]:

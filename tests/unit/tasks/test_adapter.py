@@ -12,7 +12,8 @@ from procos.domain.errors import BusinessError, PermanentError, SettingsError
 from procos.settings import load_settings
 from tasks.adapters import known
 from tasks.adapters.adapter import Adapter, Call, Connection, Health, operation
-from tasks.adapters.calling import OUTCOME_UNKNOWN, called, service, service_of
+from tasks.adapters.calling import called, service, service_of
+from tasks.deeds import OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +146,26 @@ class TestService:
         with pytest.raises(PermanentError, match=r"bell\.ring: an earlier run of this step was cut off") as raised:
             called(door, "ring", {}, again)
         assert raised.value.code == OUTCOME_UNKNOWN
+
+
+@pytest.mark.usefixtures("bells")
+class TestDeeds:
+    def test_are_noted_where_they_must_not_be_done_twice(self, step: TaskContext) -> None:
+        called(service("door", step), "mute", {}, step)
+        assert not step.deeds.done
+        called(service("door", step), "ring", {}, step)
+        assert step.deeds.done == ["bell.ring"]
+
+    def test_stay_open_after_a_defect_of_an_adapter(self, step: TaskContext, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: object) -> Rung:
+            raise KeyError("defect")
+
+        monkeypatch.setattr(Bell, "ring", operation()(broken))
+        door = service("door", step)
+        monkeypatch.setattr(door, "operation_of", lambda _: Bell.operations()["ring"])
+        with pytest.raises(KeyError):
+            called(door, "ring", {}, step)
+        assert step.deeds.under_way == "bell.ring"
 
 
 class TestKnown:

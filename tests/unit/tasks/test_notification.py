@@ -125,6 +125,21 @@ class TestNotification:
         assert told.notified == ["second"]
         assert [(each.connection, each.reason) for each in told.not_notified] == [("first", "the wall is gone")]
 
+    def test_does_no_harm_to_the_others_by_a_defect_of_one(self, step: TaskContext) -> None:
+        Board.faults["first"] = KeyError("defect")
+        told = notification(SAID, step)
+        assert told.notified == ["second"]
+        assert told.not_notified[0].reason.startswith("first: KeyError; it may have been told")
+
+    def test_is_noted_as_done(self, step: TaskContext) -> None:
+        notification(SAID, step)
+        assert step.deeds.done == ["notification by first", "notification by second"]
+
+    def test_is_not_begun_without_time(self, step: TaskContext) -> None:
+        with pytest.raises(TransientError, match="no time was left"):
+            notification(SAID, replace(step, clock=lambda: 100.0, deadline=100.0))
+        assert not Board.pinned
+
     def test_says_which_audiences_there_are(self, step: TaskContext) -> None:
         with pytest.raises(PermanentError, match=r"known: default, .*; did you mean operators\?") as raised:
             notification(SAID.model_copy(update={"audience": "operator"}), step)

@@ -282,7 +282,7 @@ class TestContext:
         (context,) = seen
         assert context.idempotency_key == context.external_task_id == "task-1"
         assert (context.celery_id, context.business_key) == ("celery-id", "order 1")
-        assert timedelta(seconds=59) < context.remaining() <= timedelta(seconds=60)
+        assert timedelta(seconds=50) < context.remaining() <= timedelta(seconds=59)
         assert not context.is_cancelled()
 
     def test_never_has_less_than_no_time(self) -> None:
