@@ -66,11 +66,11 @@ class Bell(Adapter):
 def bell(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bell]]:
     monkeypatch.setattr(known, "BUILT_IN", {"bell": "bells:Bell"})
     monkeypatch.setattr(known, "_loaded", lambda _: Bell)
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
     Bell.asked, Bell.hanging, Bell.together = [], threading.Event(), threading.Barrier(MOST_AT_ONCE)
     yield Bell
     Bell.hanging.set()
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
 
 
 def connected(**answers: str) -> Settings:
