@@ -68,8 +68,10 @@ class TestHostileNotification:
         said = NotificationInput.model_validate({"title": "x", **variables})
         name, write = WORDS[adapter]
         words = write(Notification(**said.model_dump(exclude={"audience"})))
-        target = {"email": {"to": ["ops@example.org"]}, "slack": {"channel": "C1"}, "http": {}}[adapter]
-        validated(known.adapters()[adapter].operation_of(name), {**words, **target})
+        targets: dict[str, dict[str, object]] = {
+            "email": {"to": ["ops@example.org"]}, "slack": {"channel": "C1"}, "http": {},
+        }  # fmt: skip
+        validated(known.adapters()[adapter].operation_of(name), {**words, **targets[adapter]})
 
     def test_calls_nobody_in_a_chat(self) -> None:
         _, write = WORDS["slack"]
