@@ -13,7 +13,7 @@ from procos.domain.errors import BusinessError, PermanentError, RateLimited, Tra
 from procos.settings import Settings, load_settings
 from tasks.adapters import known
 from tasks.adapters.adapter import Adapter, Connection, Health
-from tasks.adapters.health import LONGEST_DETAIL, MOST_AT_ONCE, RecentLooks, State, look_at, looks, troubles
+from tasks.adapters.health import HANGS, LONGEST_DETAIL, MOST_AT_ONCE, RecentLooks, State, look_at, looks, troubles
 from tasks.system import health_monitoring as monitoring
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Bell(Adapter):
                 raise BusinessError("NO", "not for you")
             case "broken":
                 raise ZeroDivisionError(TOKEN)
+            case "exits":
+                raise SystemExit(TOKEN)
             case "ill":
                 return Health(is_well=False, detail=f"token {TOKEN} has expired", seconds=0.0)
             case "talkative":
@@ -98,12 +100,11 @@ class TestLook:
         look = look_at("door", connected(door=answer))
         assert (look.connection, look.type, look.state, look.detail) == ("door", "bell", state, detail)
 
-    def test_takes_an_adapter_that_breaks_for_a_finding(self) -> None:
-        look = look_at("door", connected(door="broken"))
+    @pytest.mark.parametrize(("answer", "error"), [("broken", "ZeroDivisionError"), ("exits", "SystemExit")])
+    def test_takes_an_adapter_that_breaks_for_a_finding(self, answer: str, error: str) -> None:
+        look = look_at("door", connected(door=answer))
         assert look.state is State.WRONG
-        assert look.detail.startswith(
-            "its adapter is broken: ZeroDivisionError in health_check (test_adapter_health.py"
-        )
+        assert look.detail.startswith(f"its adapter is broken: {error} in health_check (test_adapter_health.py")
         assert TOKEN not in look.detail
 
     def test_cuts_a_long_detail(self) -> None:
@@ -163,6 +164,23 @@ class TestRecentLooks:
         procos_clock.advance(seconds=1)
         assert [look.detail for look in recent.of(settings)] == ["rings"]
         assert Bell.asked == ["well", "well"]
+
+    def test_do_not_hang_twice_at_one_service(self) -> None:
+        recent, settings = RecentLooks(kept=0, limit=0.1), connected(door="hangs", car="well")
+        assert [look.detail for look in recent.of(settings)] == ["rings", "no answer within 0.1 s"]
+        assert [(look.state, look.detail) for look in recent.of(settings)] == [
+            (State.WELL, "rings"), (State.AWAY, HANGS),
+        ]  # fmt: skip
+        assert sorted(Bell.asked) == ["hangs", "well", "well"]
+
+    def test_are_taken_again_once_the_one_that_hung_has_ended(self) -> None:
+        recent, settings = RecentLooks(kept=0, limit=0.1), connected(door="hangs")
+        recent.of(settings)
+        Bell.hanging.set()
+        for each in threading.enumerate():
+            if each.name == "look-door":
+                each.join(4)
+        assert [look.detail for look in recent.of(settings)] == ["rings"]
 
     def test_forget_a_connection_that_is_gone(self) -> None:
         recent = RecentLooks()
