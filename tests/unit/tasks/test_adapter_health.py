@@ -17,11 +17,20 @@ from tasks.adapters.health import HANGS, LONGEST_DETAIL, MOST_AT_ONCE, RecentLoo
 from tasks.system import health_monitoring as monitoring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from procos.testing import FrozenClock, StepRunner
 
 TOKEN = "hunter-two"
+TROUBLES: Mapping[str, BaseException] = {
+    "busy": RateLimited("come back later", retry_in=timedelta(seconds=9)),
+    "away": TransientError(f"refused a call with {TOKEN}"),
+    "denied": PermanentError(f"401 for {TOKEN}"),
+    "no": BusinessError("NO", "not for you"),
+    "broken": ZeroDivisionError(TOKEN),
+    "exits": SystemExit(TOKEN),
+}
+"""What a bell raises that is to answer so."""
 
 
 class BellConnection(Connection):
@@ -40,23 +49,13 @@ class Bell(Adapter):
 
     def health_check(self) -> Health:
         self.asked.append(self._connection.answer)
+        if trouble := TROUBLES.get(self._connection.answer):
+            raise trouble
         match self._connection.answer:
             case "hangs":
                 self.hanging.wait(4)
             case "meets":
                 self.together.wait(4)
-            case "busy":
-                raise RateLimited("come back later", retry_in=timedelta(seconds=9))
-            case "away":
-                raise TransientError(f"refused a call with {TOKEN}")
-            case "denied":
-                raise PermanentError(f"401 for {TOKEN}")
-            case "no":
-                raise BusinessError("NO", "not for you")
-            case "broken":
-                raise ZeroDivisionError(TOKEN)
-            case "exits":
-                raise SystemExit(TOKEN)
             case "ill":
                 return Health(is_well=False, detail=f"token {TOKEN} has expired", seconds=0.0)
             case "talkative":
