@@ -6,7 +6,8 @@
 | `procos.adapters` | a subclass of `Adapter` | `tasks.adapters.known`, where a step or `procos doctor` needs it |
 | `procos.tasks` | a module | `procos.task_modules`, when a worker starts |
 
-A package is a stranger's code: whatever goes wrong while it is imported becomes an error that names the package.
+A package is a stranger's code: whatever goes wrong while it is imported becomes an error that names the package,
+`sys.exit` too, which would end a part without a word.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def loaded(entry: EntryPoint, group: str) -> Any:
     """
     try:
         return entry.load()
-    except Exception as error:  # whatever a stranger's module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported
         raise SettingsError([f"{described(entry, group)} cannot be loaded: {reason(error)}"]) from error
 
 

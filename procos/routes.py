@@ -6,6 +6,7 @@ the entry point group `procos.routes`: each entry names a mapping from topic to 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
@@ -20,8 +21,6 @@ from procos.route import OURS, Limit, Route
 from procos.route_table import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from procos.domain.external_task import Topic
 
 __all__ = ["ROUTES", "Limit", "Route", "by_queue", "routes"]
@@ -37,7 +36,7 @@ def routes() -> Mapping[Topic, Route]:
     merged = dict(ROUTES)
     for entry in entry_points(group=GROUP):
         added = loaded(entry, GROUP)
-        if not hasattr(added, "items") or not all(isinstance(route, Route) for route in added.values()):
+        if not _is_table(added):
             raise SettingsError([f"{described(entry, GROUP)} is not a mapping of topic to Route"])
         if taken := sorted(merged.keys() & added.keys()):
             raise SettingsError([f"{described(entry, GROUP)} claims topics that are taken: {', '.join(taken)}"])
@@ -53,6 +52,13 @@ def by_queue() -> Mapping[str, Mapping[Topic, Route]]:
     for topic, route in routes().items():
         grouped.setdefault(route.queue, {})[topic] = route
     return grouped
+
+
+def _is_table(added: object) -> bool:
+    """Whether what an entry point names can be a table of routes: topics are texts, not empty ones."""
+    if not isinstance(added, Mapping):
+        return False
+    return all(isinstance(topic, str) and topic and isinstance(route, Route) for topic, route in added.items())
 
 
 def _sourced(route: Route, package: str) -> Route:

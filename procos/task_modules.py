@@ -52,7 +52,7 @@ class Loader(AppLoader):
         for module in named:
             try:
                 self.import_task_module(module)
-            except Exception as error:  # noqa: BLE001  # whatever a stranger's module raises while it is imported
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a stranger's module raises while it is imported
                 problems.append(f"{named[module]} names {module!r}, which cannot be imported: {reason(error)}")
         if problems:
             raise SettingsError(problems)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from procos.domain.errors import UsageError
+from tasks.adapters.known import adapter_named, faults, names, source_of
 from tasks.adapters.known import adapters as known_adapters
-from tasks.adapters.known import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +26,8 @@ FORMAT_OF_SECRETS = "password"
 @click.option("--json", "as_json", is_flag=True, help="Print fields and JSON schemas for programs.")
 def adapters(*, name: str | None, as_json: bool) -> None:
     """List adapters and their operations; with NAME the fields of its connections and the schemas of its operations."""
+    for fault in () if name else faults():
+        click.secho(fault, fg="red", err=True)
     found = {name: _adapter(name)} if name else dict(sorted(known_adapters().items()))
     if as_json:
         click.echo(json.dumps([_document(each) for each in found.values()], indent=2))
@@ -34,17 +36,16 @@ def adapters(*, name: str | None, as_json: bool) -> None:
     elif found:
         for each in found.values():
             _list(each)
-    else:
+    elif not names():
         click.echo("no adapter is built in, and no package adds one", err=True)
 
 
 def _adapter(name: str) -> type[Adapter]:
-    known = known_adapters()
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
+    if name in names():
+        return adapter_named(name)
+    near = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"there is no adapter {name!r}; known: {', '.join(sorted(known)) or 'none'}{hint}")
+    raise UsageError(f"there is no adapter {name!r}; known: {', '.join(names()) or 'none'}{hint}")
 
 
 def _document(adapter: type[Adapter]) -> dict[str, Any]:

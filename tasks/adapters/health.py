@@ -35,6 +35,7 @@ MOST_SECONDS = 20.0
 """For all of them together."""
 KEPT_SECONDS = 30.0
 LONGEST_DETAIL = 300
+HANGS = "an earlier look has not ended; where the connection was mended, restart this worker"
 
 
 class State(StrEnum):
@@ -73,22 +74,28 @@ def looks(settings: Settings, *, limit: float = LIMIT_SECONDS, most: float = MOS
         limit: seconds for one of them.
         most: seconds for all; those whose turn has not come by then count as away.
     """
-    return list(_looked(sorted(known_connections(settings)), settings, limit=limit, until=time.monotonic() + most))
+    names = sorted(known_connections(settings))
+    return list(_looked(names, settings, {}, limit=limit, until=time.monotonic() + most))
 
 
 class RecentLooks:
-    """Looks that are not older than half a minute; the others are made anew."""
+    """Looks that are not older than half a minute; the others are made anew, but for those that have not ended."""
 
-    def __init__(self, *, kept: float = KEPT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._kept_seconds, self._clock = kept, clock
+    def __init__(
+        self, *, kept: float = KEPT_SECONDS, limit: float = LIMIT_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._kept_seconds, self._limit, self._clock = kept, limit, clock
         self._known: dict[str, tuple[float, Look]] = {}
+        self._begun: dict[str, Future[Look]] = {}
 
     def of(self, settings: Settings) -> list[Look]:
         """Return a look at every connection there is."""
         names, now = sorted(known_connections(settings)), self._clock()
         self._known = {name: known for name, known in self._known.items() if known[0] > now and name in names}
         wanted = [name for name in names if name not in self._known]
-        for look in _looked(wanted, settings, limit=LIMIT_SECONDS, until=time.monotonic() + MOST_SECONDS):
+        self._begun = {name: future for name, future in self._begun.items() if not future.done()}
+        until = time.monotonic() + MOST_SECONDS
+        for look in _looked(wanted, settings, self._begun, limit=self._limit, until=until):
             self._known[look.connection] = (now + self._kept_seconds, look)
         return [self._known[name][1] for name in names]
 
@@ -108,7 +115,7 @@ def look_at(name: str, settings: Settings) -> Look:
         state, detail = State.AWAY, str(error)
     except ProcosError as error:
         state, detail = State.WRONG, str(error)
-    except Exception as error:  # noqa: BLE001  # what a library raises must not hide how the other services are
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a library's must not hide how the other services are
         state, detail = State.WRONG, _broken(error)
     else:
         state, detail = State.WELL if health.is_well else State.WRONG, health.detail
@@ -132,12 +139,19 @@ def _untyped(name: str, fields: Mapping[str, object], settings: Settings) -> Loo
     return Look(connection=name, state=State.UNTYPED, detail="no type: only its fields and secrets were looked at")
 
 
-def _looked(names: list[str], settings: Settings, *, limit: float, until: float) -> Iterator[Look]:
-    for first in range(0, len(names), MOST_AT_ONCE):
-        begun = [(name, _begun(name, settings)) for name in names[first : first + MOST_AT_ONCE]]
+def _looked(
+    names: list[str], settings: Settings, begun: dict[str, Future[Look]], *, limit: float, until: float
+) -> Iterator[Look]:
+    """Look at each, but where a look that was begun before has not ended: a client that hangs would hang again."""
+    for name in (hanging := sorted(begun.keys() & set(names))):
+        yield Look(connection=name, state=State.AWAY, detail=HANGS)
+    left = [name for name in names if name not in hanging]
+    for first in range(0, len(left), MOST_AT_ONCE):
+        now = left[first : first + MOST_AT_ONCE]
+        begun |= {name: _begun(name, settings) for name in now}
         deadline = min(time.monotonic() + limit, until)
-        for name, future in begun:
-            yield _answer(name, future, deadline, limit)
+        for name in now:
+            yield _answer(name, begun[name], deadline, limit)
 
 
 def _begun(name: str, settings: Settings) -> Future[Look]:
@@ -158,7 +172,7 @@ def _answer(name: str, future: Future[Look], deadline: float, limit: float) -> L
         return Look(connection=name, state=State.AWAY, detail=f"no answer within {limit:g} s", seconds=limit)
 
 
-def _broken(error: Exception) -> str:
+def _broken(error: BaseException) -> str:
     """Name an error its adapter does not know, and its place; its own words may hold anything."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"its adapter is broken: {type(error).__name__} in {frame.name} ({Path(frame.filename).name}:{frame.lineno})"

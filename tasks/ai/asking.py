@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from procos.settings import AiSettings
-    from tasks.ai.chain import Called
+    from tasks.ai.chain import Called, KeptRefusal
     from tasks.ai.provider import Profile
     from tasks.ai.reply import Wish
     from tasks.context import TaskContext
@@ -42,8 +42,8 @@ log = get_logger(__name__)
 class Caller(Protocol):
     """Who calls providers; tests have one of their own."""
 
-    def __call__(self, profile: Profile, question: Question) -> Called:
-        """Return the answer to a question."""
+    def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal:
+        """Return the answer to a question, or the refusal that an earlier run of the step has got."""
 
     def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
         """Return the first whose answer this step was given before."""

@@ -43,6 +43,13 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRefusal:
+    """What an earlier run of the step was refused with, and has paid for."""
+
+    error: TaskError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A provider that may be asked, and what it would be asked."""
 
@@ -55,7 +62,7 @@ class Chain:
 
     def __init__(
         self,
-        call: Callable[[Profile, Question], Called],
+        call: Callable[[Profile, Question], Called | KeptRefusal],
         *,
         may_go_on: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
@@ -93,6 +100,9 @@ class Chain:
         except TaskError as error:
             self._note(candidate, code_of(error), began, cost=_cost_of_failure(error, candidate.profile))
             raise
+        if isinstance(called, KeptRefusal):
+            self._note(candidate, KEPT, began, cost=Decimal(0))
+            raise called.error
         self._note(candidate, KEPT if called.was_kept else ANSWERED, began, called, cost=called.cost)
         return called
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import PermanentError, RateLimited, TaskError
 from tasks.ai.breaker import breakers
 from tasks.ai.budgets import budgets, was_unpaid
-from tasks.ai.chain import Called
+from tasks.ai.chain import Called, KeptRefusal
 from tasks.ai.kept_answers import kept_answers, request_hash
 from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
@@ -50,8 +50,8 @@ class GuardedCall:
         self._breakers, self._limits = breakers(url), limits(url)
         self._budgets = budgets(url, context.settings.ai)
 
-    def __call__(self, profile: Profile, question: Question) -> Called:
-        """Return the answer to a question, the kept one where this step was given it before.
+    def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal:
+        """Return the answer to a question, the kept one where this step was given it before; a refusal is one too.
 
         Raises:
             TaskError: the provider may not be asked now, or what came of asking it.
@@ -60,7 +60,7 @@ class GuardedCall:
         provider, request = provider_of(profile), request_hash(profile, question)
         kept = self._kept.find(self._step, request)
         if isinstance(kept, TaskError):
-            raise kept
+            return KeptRefusal(error=kept)
         if kept is not None:
             return Called(answer=kept, cost=Decimal(0), was_kept=True)
         self._breakers.refuse_if_open(provider)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from procos.domain.external_task import Topic
 
 ROOT = Path(__file__).resolve().parents[2]
+BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
 MODELS = sorted((ROOT / "processes").glob("*/model.bpmn"))
 EXAMPLES = sorted((ROOT / "docs" / "services" / "models").glob("*.bpmn"))
@@ -25,6 +27,14 @@ EXAMPLES = sorted((ROOT / "docs" / "services" / "models").glob("*.bpmn"))
 def topics_of(model: Path) -> set[str]:
     steps = etree.parse(str(model)).iter()
     return {str(step.get(f"{CAMUNDA}topic")) for step in steps if step.get(f"{CAMUNDA}type") == "external"}
+
+
+class TestProcesses:
+    def test_that_come_with_procos_have_ids_of_their_own(self) -> None:
+        """What is deployed under an id that is taken becomes the next version of the other process."""
+        models = [*MODELS, *EXAMPLES, *(ROOT / "examples").glob("**/*.bpmn")]
+        ids = Counter(step.get("id") for model in models for step in etree.parse(str(model)).iter(f"{BPMN}process"))
+        assert [name for name, times in ids.items() if times > 1] == []
 
 
 class TestTopics:

@@ -162,8 +162,8 @@ class TestCommands:
 class TestWorker:
     def test_serves_the_queue_of_the_package_alone(self, stack: LocalStack, home: Path) -> None:
         with worker(stack, "-Q", "reports", "-c", "1") as log:
-            sample = home / "processes" / "order_report_process" / "sample.json"
-            outcome = stack.run("order_report_process", "--vars-file", str(sample))
+            sample = home / "processes" / "filed_order_report" / "sample.json"
+            outcome = stack.run("filed_order_report", "--vars-file", str(sample))
             assert outcome["variables"]["order_total"] == "45.48"
             queues = {queue["name"]: queue["consumers"] for queue in stack.status_document()["queues"]}
             assert queues["reports"] == 1

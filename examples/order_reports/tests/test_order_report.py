@@ -18,7 +18,7 @@ from tasks.adapters.known import adapters
 if TYPE_CHECKING:
     from procos.testing import StepRunner
 
-PROCESS = Path(__file__).parents[1] / "processes" / "order_report_process"
+PROCESS = Path(__file__).parents[1] / "processes" / "filed_order_report"
 ORDER = json.loads((PROCESS / "sample.json").read_text("utf-8"))
 SOON = 9e9
 

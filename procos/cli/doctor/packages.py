@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import entry_points
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from procos.app import app
 from procos.cli.doctor.findings import Finding, Health
 from procos.packages import TASKS, package_of, reason
 from procos.route import OURS
 from procos.routes import routes
 from procos.task_modules import task_modules
-from tasks.adapters.known import adapters, source_of
+from tasks.adapters.known import adapters, faults, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,19 +26,21 @@ def package_findings(_: Settings) -> Iterator[Finding]:
     """Say what each package adds, and what of it would fail in a worker.
 
     Raises:
-        SettingsError: an adapter cannot be loaded, or its name is taken.
+        SettingsError: the table of routes cannot be made.
     """
-    faults = list(_faults())
-    for text in faults:
+    is_well = True
+    for text in chain(faults(), _faults_of_modules()):
+        is_well = False
         yield Finding(check="packages", health=Health.BAD, text=text, cure=CURE)
-    added = _added()
-    if added and not faults:
-        for package, things in sorted(added.items()):
+    if is_well:
+        for package, things in sorted(_added().items()):
             yield Finding(check="packages", health=Health.GOOD, text=f"{package}: {', '.join(things)}")
 
 
-def _faults() -> Iterator[str]:
+def _faults_of_modules() -> Iterator[str]:
     """Import what workers would, and look whether every topic has got its task."""
+    from procos.app import app  # it needs the routes; where a package's are broken, doctor must start all the same
+
     ours = {route.module for route in routes().values() if route.source == OURS}
     broken = set()
     for module, named_by in task_modules().items():
@@ -46,7 +48,7 @@ def _faults() -> Iterator[str]:
             continue
         try:
             importlib.import_module(module)
-        except Exception as error:  # noqa: BLE001  # whatever a stranger's module raises while it is imported
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a stranger's module raises while it is imported
             broken.add(module)
             yield f"{named_by} names {module!r}, which cannot be imported: {reason(error)}"
     for topic, route in sorted(routes().items()):

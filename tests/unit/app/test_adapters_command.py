@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel, Field, SecretStr
 
 from procos.cli.main import cli
-from procos.domain.errors import UsageError
+from procos.domain.errors import SettingsError, UsageError
 from tasks.adapters import known
 from tasks.adapters.adapter import Adapter, Call, Connection, Health, operation
 
@@ -64,13 +64,13 @@ def lamps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(known, "BUILT_IN", {})
     install(monkeypatch, Lamp)
     yield
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *loaded: object) -> None:
     entries = [Entry(each) for each in loaded]
     monkeypatch.setattr(known, "entry_points", lambda group: entries if group == "procos.adapters" else [])
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
 
 
 def shown(*arguments: str) -> str:
@@ -114,12 +114,20 @@ class Nameless(Adapter):
     connection = LampConnection
 
 
+class Unnamed(Lamp):
+    name = None  # type: ignore[assignment]  # the fault
+
+
+class Lantern(Lamp):
+    name = "lantern"
+
+
 class Unconnected(Lamp):
     connection = BaseModel  # type: ignore[assignment]  # the fault
 
 
 class Unhealthy(Adapter):
-    name = "unhealthy"
+    name = "lamp"
     connection = LampConnection
 
 
@@ -128,7 +136,10 @@ class TestEntryPoint:
         ("added", "said"),
         [
             (Light, "is no subclass of Adapter"),
+            (dict, "is no subclass of Adapter"),
             (Nameless, "has no name"),
+            (Unnamed, "names an adapter that calls itself None; both must be called the same"),
+            (Lantern, "names an adapter that calls itself 'lantern'; both must be called the same"),
             (Unconnected, "has a connection that is no subclass of Connection"),
             (Unhealthy, "leaves health_check out"),
         ],
@@ -137,10 +148,22 @@ class TestEntryPoint:
         self, added: object, said: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         install(monkeypatch, added)
-        result = CliRunner().invoke(cli, ["adapters"])
-        assert str(result.exception) == f"their-lamps: entry point 'lamp' of procos.adapters {said}"
+        told = f"their-lamps: entry point 'lamp' of procos.adapters {said}"
+        listed = CliRunner().invoke(cli, ["adapters"])
+        assert (listed.exit_code, listed.stdout, listed.stderr) == (0, "", f"{told}\n")
+        asked = CliRunner().invoke(cli, ["adapters", "lamp"])
+        assert isinstance(asked.exception, SettingsError)
+        assert str(asked.exception) == told
 
-    def test_whose_name_is_taken_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_name_that_several_packages_add_serves_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         install(monkeypatch, Lamp, Lamp)
-        result = CliRunner().invoke(cli, ["adapters"])
-        assert str(result.exception).endswith("there is an adapter 'lamp' already")
+        told = "their-lamps: entry point 'lamp' of procos.adapters: several packages add it, so none serves"
+        assert CliRunner().invoke(cli, ["adapters"]).stderr.splitlines() == [told, told]
+
+    def test_of_a_name_that_is_built_in_leaves_that_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        install(monkeypatch, Lantern)
+        monkeypatch.setattr(known, "BUILT_IN", {"lamp": "here:Lamp"})
+        monkeypatch.setattr(known, "_loaded", lambda _: Lamp)
+        listed = CliRunner().invoke(cli, ["adapters"])
+        assert listed.stdout.startswith("lamp  A lamp.  [from procos]")
+        assert listed.stderr.endswith("there is an adapter 'lamp' already\n")

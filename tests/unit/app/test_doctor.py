@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +19,20 @@ from procos.cli.doctor.packages import package_findings
 from procos.domain.external_task import Topic
 from procos.routes import Route, routes
 from procos.settings import load_settings
+from tasks.adapters import known
 from tasks.adapters.health import Look, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+LOOK = """
+from procos.cli.doctor.command import CHECKS, guarded
+from procos.settings import load_settings
+
+for finding in guarded("packages", CHECKS["packages"], load_settings({}, dotenv=None)):
+    print(finding.check, finding.health, finding.text)
+"""
 SETTINGS = load_settings({}, dotenv=None)
 
 
@@ -82,10 +94,44 @@ class TestPackages:
     def test_are_told_with_all_they_add(self, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
         installed(Route(task_name="theirs.greet", queue="theirs", module="json"), "tomllib")
         tasks: Any = {"theirs.greet": object()}
-        monkeypatch.setattr(packages, "app", SimpleNamespace(tasks=tasks))
+        monkeypatch.setattr("procos.app.app", SimpleNamespace(tasks=tasks))
         (finding,) = package_findings(SETTINGS)
         assert finding.health is Health.GOOD
         assert finding.text == "their-package: topic greet on queue theirs, module tomllib"
+
+    def test_name_a_module_that_ends_the_process(
+        self, installed: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "their_script.py").write_text("raise SystemExit(0)", "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        installed(Route(task_name="theirs.greet", queue="theirs", module="their_script"))
+        (finding,) = package_findings(SETTINGS)
+        assert finding.text.endswith("names 'their_script', which cannot be imported: SystemExit: 0")
+
+    def test_name_each_adapter_that_cannot_serve(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        entries = [SimpleNamespace(name=name, dist=SimpleNamespace(name=f"their-{name}"), load=dict) for name in "ab"]
+        monkeypatch.setattr(known, "entry_points", lambda group: entries if group == "procos.adapters" else [])
+        known.entries.cache_clear()
+        try:
+            assert [(finding.health, finding.text) for finding in package_findings(SETTINGS)] == [
+                (Health.BAD, f"their-{name}: entry point '{name}' of procos.adapters is no subclass of Adapter")
+                for name in "ab"
+            ]
+        finally:
+            known.entries.cache_clear()
+
+    def test_are_looked_at_where_a_package_breaks_the_routes(self, tmp_path: Path) -> None:
+        metadata = tmp_path / "theirs-1.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n", "utf-8")
+        (metadata / "entry_points.txt").write_text("[procos.routes]\ntheirs = nowhere_at_all:ROUTES\n", "utf-8")
+        places = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        done = subprocess.run(  # in a process of its own, since the app is made once
+            [sys.executable, "-c", LOOK], env={"PYTHONPATH": places}, capture_output=True, text=True, check=False,
+            timeout=60,
+        )  # fmt: skip
+        fault = "entry point 'theirs' of procos.routes cannot be loaded: ModuleNotFoundError: No module named"
+        assert done.stdout == f"packages bad theirs: {fault} 'nowhere_at_all'\n", done.stderr
 
 
 class TestExitCode:

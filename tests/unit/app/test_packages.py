@@ -59,16 +59,25 @@ def broken_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "their_broken_module"
 
 
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that ends the process that imports it, and says that all is well."""
+    (tmp_path / "their_script.py").write_text("import sys\nsys.exit(0)", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "their_script"
+
+
 class TestEntryPoint:
     @pytest.mark.parametrize(
         ("value", "said"),
         [
             ("nowhere_at_all:ROUTES", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
             ("their_broken_module:ROUTES", "RuntimeError: no licence"),
+            ("their_script:ROUTES", "SystemExit: 0"),
             ("json:ROUTES", "AttributeError: module 'json' has no attribute 'ROUTES'"),
         ],
     )
-    @pytest.mark.usefixtures("broken_module")
+    @pytest.mark.usefixtures("broken_module", "script")
     def test_that_cannot_be_loaded_is_named_with_its_package(self, value: str, said: str) -> None:
         with pytest.raises(SettingsError) as raised:
             loaded(entry(value), "procos.routes")
@@ -148,6 +157,11 @@ class TestModules:
         assert first.startswith("their-package: the route of greet names 'nowhere_at_all', which cannot be imported: ")
         assert second.startswith("their-package: entry point 'theirs' of procos.tasks names 'their_broken_module', ")
         assert second.endswith("which cannot be imported: RuntimeError: no licence")
+
+    def test_that_end_the_process_are_named_like_others(self, installed: Callable[..., None], script: str) -> None:
+        installed(None, script)
+        with pytest.raises(click.UsageError, match="names 'their_script', which cannot be imported: SystemExit: 0"):
+            Loader(app).init_worker()
 
     def test_are_imported_by_workers_alone(self, installed: Callable[..., None], broken_module: str) -> None:
         installed(None, broken_module)

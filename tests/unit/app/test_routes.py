@@ -41,7 +41,7 @@ class TestRoutes:
         with pytest.raises(SettingsError, match=r"'theirs' of procos.routes claims topics that are taken: ai_query"):
             routes()
 
-    @pytest.mark.parametrize("loaded", [None, [ADDED], {"greet": "text"}, 7])
+    @pytest.mark.parametrize("loaded", [None, [ADDED], {"greet": "text"}, 7, dict, {7: ADDED}, {"": ADDED}])
     def test_refuse_what_is_no_mapping_of_routes(self, installed: Callable[[Any], None], loaded: Any) -> None:
         installed(loaded)
         with pytest.raises(SettingsError, match=r"'theirs' of procos.routes is not a mapping"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from procos.domain.errors import BusinessError, PermanentError, SettingsError
+from procos.domain.errors import BusinessError, PermanentError
 from procos.settings import load_settings
 from tasks.adapters import known
 from tasks.adapters.adapter import Adapter, Call, Connection, Health, operation
@@ -64,9 +64,9 @@ BELL = Bell(BellConnection(type="bell", token=SecretStr("ding-dong"), volume=2))
 def bells(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(known, "BUILT_IN", {"bell": f"{__name__}:Bell", "horn": f"{__name__}:Horn"})
     monkeypatch.setattr(known, "_loaded", lambda place: {"Bell": Bell, "Horn": Horn}[place.partition(":")[2]])
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
     yield
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
 
 
 @pytest.fixture
@@ -168,17 +168,47 @@ class TestDeeds:
         assert step.deeds.under_way == "bell.ring"
 
 
-class TestKnown:
-    def test_refuses_an_entry_point_that_is_no_adapter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Entry:
-            name = "odd"
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names under which adapters of packages were loaded: one serves, one is of a package that is broken."""
+    asked: list[str] = []
 
-            @staticmethod
-            def load() -> object:
-                return dict
+    class Entry:
+        def __init__(self, name: str, serves: type[Adapter] | None) -> None:
+            self.name, self._serves = name, serves
 
-        monkeypatch.setattr(known, "entry_points", lambda *, group: [Entry()])  # noqa: ARG005  # as it is called
-        known.adapters.cache_clear()
-        with pytest.raises(SettingsError, match=r"'odd' of procos\.adapters is no subclass of Adapter"):
-            known.adapters()
-        known.adapters.cache_clear()
+        def load(self) -> object:
+            asked.append(self.name)
+            if self._serves is None:
+                raise ImportError("no licence")
+            return self._serves
+
+    entries = [Entry("bell", Bell), Entry("drum", None)]
+    monkeypatch.setattr(known, "BUILT_IN", {})
+    monkeypatch.setattr(known, "entry_points", lambda *, group: entries if group == "procos.adapters" else [])
+    known.entries.cache_clear()
+    yield asked
+    known.entries.cache_clear()
+
+
+class TestAdapterOfAPackage:
+    def test_is_found_without_loading_another(self, packages: list[str]) -> None:
+        assert known.adapter_of("door", "bell") is Bell
+        assert packages == ["bell"]
+
+    def test_that_cannot_be_loaded_is_an_incident_of_the_steps_that_name_it(self, packages: list[str]) -> None:
+        with pytest.raises(PermanentError, match=r"of connection 'army' cannot serve: .*: no licence") as raised:
+            known.adapter_of("army", "drum")
+        assert raised.value.code == known.INVALID
+        assert packages == ["drum"]
+
+    def test_is_named_to_whoever_mistypes_it_without_being_loaded(self, packages: list[str]) -> None:
+        with pytest.raises(PermanentError, match=r"expected one of bell, drum; did you mean drum\?"):
+            known.adapter_of("army", "drun")
+        assert packages == []
+
+    @pytest.mark.usefixtures("packages")
+    def test_serves_where_that_of_another_cannot(self) -> None:
+        assert dict(known.adapters()) == {"bell": Bell}
+        (fault,) = known.faults()
+        assert "'drum' of procos.adapters cannot be loaded: ImportError: no licence" in fault

@@ -13,15 +13,24 @@ from procos.domain.errors import BusinessError, PermanentError, RateLimited, Tra
 from procos.settings import Settings, load_settings
 from tasks.adapters import known
 from tasks.adapters.adapter import Adapter, Connection, Health
-from tasks.adapters.health import LONGEST_DETAIL, MOST_AT_ONCE, RecentLooks, State, look_at, looks, troubles
+from tasks.adapters.health import HANGS, LONGEST_DETAIL, MOST_AT_ONCE, RecentLooks, State, look_at, looks, troubles
 from tasks.system import health_monitoring as monitoring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from procos.testing import FrozenClock, StepRunner
 
 TOKEN = "hunter-two"
+TROUBLES: Mapping[str, BaseException] = {
+    "busy": RateLimited("come back later", retry_in=timedelta(seconds=9)),
+    "away": TransientError(f"refused a call with {TOKEN}"),
+    "denied": PermanentError(f"401 for {TOKEN}"),
+    "no": BusinessError("NO", "not for you"),
+    "broken": ZeroDivisionError(TOKEN),
+    "exits": SystemExit(TOKEN),
+}
+"""What a bell raises that is to answer so."""
 
 
 class BellConnection(Connection):
@@ -40,21 +49,13 @@ class Bell(Adapter):
 
     def health_check(self) -> Health:
         self.asked.append(self._connection.answer)
+        if trouble := TROUBLES.get(self._connection.answer):
+            raise trouble
         match self._connection.answer:
             case "hangs":
                 self.hanging.wait(4)
             case "meets":
                 self.together.wait(4)
-            case "busy":
-                raise RateLimited("come back later", retry_in=timedelta(seconds=9))
-            case "away":
-                raise TransientError(f"refused a call with {TOKEN}")
-            case "denied":
-                raise PermanentError(f"401 for {TOKEN}")
-            case "no":
-                raise BusinessError("NO", "not for you")
-            case "broken":
-                raise ZeroDivisionError(TOKEN)
             case "ill":
                 return Health(is_well=False, detail=f"token {TOKEN} has expired", seconds=0.0)
             case "talkative":
@@ -66,11 +67,11 @@ class Bell(Adapter):
 def bell(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bell]]:
     monkeypatch.setattr(known, "BUILT_IN", {"bell": "bells:Bell"})
     monkeypatch.setattr(known, "_loaded", lambda _: Bell)
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
     Bell.asked, Bell.hanging, Bell.together = [], threading.Event(), threading.Barrier(MOST_AT_ONCE)
     yield Bell
     Bell.hanging.set()
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
 
 
 def connected(**answers: str) -> Settings:
@@ -98,12 +99,11 @@ class TestLook:
         look = look_at("door", connected(door=answer))
         assert (look.connection, look.type, look.state, look.detail) == ("door", "bell", state, detail)
 
-    def test_takes_an_adapter_that_breaks_for_a_finding(self) -> None:
-        look = look_at("door", connected(door="broken"))
+    @pytest.mark.parametrize(("answer", "error"), [("broken", "ZeroDivisionError"), ("exits", "SystemExit")])
+    def test_takes_an_adapter_that_breaks_for_a_finding(self, answer: str, error: str) -> None:
+        look = look_at("door", connected(door=answer))
         assert look.state is State.WRONG
-        assert look.detail.startswith(
-            "its adapter is broken: ZeroDivisionError in health_check (test_adapter_health.py"
-        )
+        assert look.detail.startswith(f"its adapter is broken: {error} in health_check (test_adapter_health.py")
         assert TOKEN not in look.detail
 
     def test_cuts_a_long_detail(self) -> None:
@@ -163,6 +163,23 @@ class TestRecentLooks:
         procos_clock.advance(seconds=1)
         assert [look.detail for look in recent.of(settings)] == ["rings"]
         assert Bell.asked == ["well", "well"]
+
+    def test_do_not_hang_twice_at_one_service(self) -> None:
+        recent, settings = RecentLooks(kept=0, limit=0.1), connected(door="hangs", car="well")
+        assert [look.detail for look in recent.of(settings)] == ["rings", "no answer within 0.1 s"]
+        assert [(look.state, look.detail) for look in recent.of(settings)] == [
+            (State.WELL, "rings"), (State.AWAY, HANGS),
+        ]  # fmt: skip
+        assert sorted(Bell.asked) == ["hangs", "well", "well"]
+
+    def test_are_taken_again_once_the_one_that_hung_has_ended(self) -> None:
+        recent, settings = RecentLooks(kept=0, limit=0.1), connected(door="hangs")
+        recent.of(settings)
+        Bell.hanging.set()
+        for each in threading.enumerate():
+            if each.name == "look-door":
+                each.join(4)
+        assert [look.detail for look in recent.of(settings)] == ["rings"]
 
     def test_forget_a_connection_that_is_gone(self) -> None:
         recent = RecentLooks()

@@ -16,7 +16,7 @@ from procos.domain.errors import (
     TaskError,
     TransientError,
 )
-from tasks.ai.chain import Called, Candidate, Chain
+from tasks.ai.chain import Called, Candidate, Chain, KeptRefusal
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role
 from tasks.ai.provider import Capabilities, Profile
 
@@ -46,11 +46,11 @@ def asked() -> list[str]:
 
 @pytest.fixture
 def chain_of(asked: list[str]) -> Callable[..., Chain]:
-    def chain_of(outcomes: Mapping[str, TaskError | Called], *, time_is_left: bool = True) -> Chain:
-        def call(profile: Profile, _: Question) -> Called:
+    def chain_of(outcomes: Mapping[str, TaskError | Called | KeptRefusal], *, time_is_left: bool = True) -> Chain:
+        def call(profile: Profile, _: Question) -> Called | KeptRefusal:
             asked.append(profile.name)
             outcome = outcomes[profile.name]
-            if isinstance(outcome, Called):
+            if isinstance(outcome, Called | KeptRefusal):
                 return outcome
             raise outcome
 
@@ -100,6 +100,22 @@ class TestChain:
             chain.ask([candidate("a"), candidate("b")])
         assert asked == ["a"]
         assert len(chain.attempts) == 1
+
+    def test_notes_what_an_earlier_run_was_refused_with_as_kept_and_paid(self, chain_of: Callable[..., Chain]) -> None:
+        refusal = BusinessError("REFUSED", "no")
+        chain = chain_of({"a": KeptRefusal(error=refusal), "b": Called(answer=ANSWER)})
+        with pytest.raises(BusinessError) as raised:
+            chain.ask([candidate("a"), candidate("b")])
+        assert raised.value is refusal
+        assert [(attempt.outcome, attempt.cost) for attempt in chain.attempts] == [("kept", Decimal(0))]
+
+    def test_goes_on_for_nothing_where_a_fallback_wrote_nothing_to_an_earlier_run(
+        self, chain_of: Callable[..., Chain]
+    ) -> None:
+        nothing = KeptRefusal(error=PermanentError("no word", code="NO_ANSWER"))
+        chain = chain_of({"a": AWAY, "b": nothing, "c": Called(answer=ANSWER)})
+        assert chain.ask([candidate(name) for name in "abc"])[0].profile.name == "c"
+        assert [(attempt.outcome, attempt.cost) for attempt in chain.attempts][1] == ("kept", Decimal(0))
 
     def test_asks_only_larger_ones_what_was_too_long(self, chain_of: Callable[..., Chain], asked: list[str]) -> None:
         chain = chain_of({"a": TOO_LONG, "small": AWAY, "large": Called(answer=ANSWER)})

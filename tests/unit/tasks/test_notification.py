@@ -90,11 +90,11 @@ class Stone(Board):
 def boards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(known, "BUILT_IN", {"board": "here:Board", "stone": "here:Stone"})
     monkeypatch.setattr(known, "_loaded", lambda place: {"Board": Board, "Stone": Stone}[place.partition(":")[2]])
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
     Board.pinned.clear()
     Board.faults.clear()
     yield
-    known.adapters.cache_clear()
+    known.entries.cache_clear()
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ class TestWords:
         self, monkeypatch: pytest.MonkeyPatch, adapter: str, target: dict[str, object]
     ) -> None:
         monkeypatch.undo()
-        known.adapters.cache_clear()
+        known.entries.cache_clear()
         name, words = WORDS[adapter]
         validated(known.adapters()[adapter].operation_of(name), {**words(self.SAID), **target})
 

@@ -7,10 +7,14 @@ from types import MappingProxyType
 
 import pytest
 
+from procos.domain.errors import BusinessError
 from procos.domain.external_task import ExternalTaskId
+from procos.settings import load_settings
+from tasks.ai.chain import KeptRefusal
 from tasks.ai.conversation import Message, Role, Tool, ToolCall
+from tasks.ai.guarded_call import GuardedCall
 from tasks.ai.kept_answers import KeptAnswers, request_hash
-from tests.ai_samples import REDIS_AWAY, answer, profile, question
+from tests.ai_samples import REDIS_AWAY, answer, context_of, free_profile, profile, question
 
 STEP = ExternalTaskId("task-1")
 TOOL = Tool(name="weather", description="How it is outside.", parameters={"type": "object"})
@@ -52,6 +56,14 @@ class TestRequestHash:
     def test_depends_on_the_provider_and_the_words(self) -> None:
         assert request_hash(profile("another"), question()) != SAME
         assert request_hash(profile(), question("What else?")) != SAME
+
+
+class TestRefusal:
+    def test_that_was_kept_is_told_from_one_that_costs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        refusal = BusinessError("REFUSED", "no")
+        monkeypatch.setattr(KeptAnswers, "find", lambda *_: refusal)
+        settings = load_settings({"PROCOS_REDIS_URL": REDIS_AWAY}, dotenv=None)
+        assert GuardedCall(context_of(settings))(free_profile(), question()) == KeptRefusal(error=refusal)
 
 
 class TestWithoutRedis:
