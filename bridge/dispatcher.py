@@ -158,8 +158,7 @@ class Dispatcher:
     def _bring(self, task: ExternalTask) -> None:
         """Bring the files of a step to the store, and dispatch it; on a thread of the porters.
 
-        It is reserved when its files are there: a reserved step counts as in flight, so those that wait for a store
-        that hangs would use up what the queue may have.
+        Reserved before its files are there, it would count as in flight while a store hangs.
         """
         try:
             brought = self._files.kept(task, self._routes[task.topic])
@@ -168,9 +167,10 @@ class Dispatcher:
         except (EngineError, UnreachableError) as error:  # the next step may fare better
             self._files.put_off(task, self._routes[task.topic], error)
         else:
+            kept_at = self._clock()  # its lock was renewed then, and the turn may be another's for long
             with self._my_turn():
                 try:
-                    self._dispatch_now([brought])
+                    self._dispatch_now(self._fresh([brought], self._clock() - kept_at))
                 except PublishRefusedError as error:
                     self._refusal = error
                     raise
