@@ -48,7 +48,7 @@ REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 NO_BLOBS = BlobSettings()
-NO_ROOM = "it is slow, or hangs: as many steps wait for it as may"
+NO_PORTER = "no thread is free for them: the store is slow, or hangs"
 
 log = get_logger(__name__)
 
@@ -106,7 +106,7 @@ class Dispatcher:
                     self._give_up(bearing)
                     raise
             for task in self._porters.take(bearing):
-                self._files.put_off(task, self._routes[task.topic], NO_ROOM)
+                self._files.put_off(task, self._routes[task.topic], NO_PORTER)
         finally:
             self._in_hand.remove(batch)
 

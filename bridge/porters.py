@@ -72,14 +72,23 @@ class Porters:
                 log.warning("file.still_on_its_way", external_task_id=task.id, topic=task.topic)
                 metrics.dropped(task.topic, metrics.Drop.ADOPTED)
                 return True
-            if not self._changed.wait_for(self._has_room, max(until - time.monotonic(), 0.0)):
+            has_room = self._changed.wait_for(self._has_room, max(until - time.monotonic(), 0.0))
+            if not has_room or not self._has_thread():
                 return False
             self._waiting.append(task)
             self._in_hand.add(task.id)
-            if self._threads < AT_ONCE:
-                self._threads += 1
-                threading.Thread(target=self._work, name=self._name, daemon=True).start()
         return True
+
+    def _has_thread(self) -> bool:
+        """Start a thread if there may be one more; returns whether there is any. It waits until we let it look."""
+        if self._threads < AT_ONCE:
+            try:
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            except RuntimeError as error:  # the machine has none left
+                log.warning("porter.not_started", threads=self._threads, reason=str(error))
+            else:
+                self._threads += 1
+        return self._threads > 0
 
     def _has_room(self) -> bool:
         return len(self._waiting) < MOST_WAITING

@@ -143,7 +143,7 @@ class TestAStoreThatHangs:
         dispatcher.dispatch(lab.fetch())
         assert [failure.external_task_id for failure in engine.failures] == others[2:]
         assert {(failure.retries, failure.retry_in) for failure in engine.failures} == {(3, PUT_OFF)}
-        assert "as many steps wait for it as may" in engine.failures[0].message
+        assert "no thread is free for them" in engine.failures[0].message
 
         hanging.let_go.set()
         assert dispatcher.await_files(SECONDS)
@@ -219,6 +219,22 @@ class TestPorters:
         assert crew.join(SECONDS)
         assert sorted(brought) == [task.id for task in tasks]
 
+    def test_leave_steps_to_be_put_off_on_a_machine_that_has_no_thread_for_them(
+        self, lab: FilesLab, engine: FakeEngine, step: Callable[[], ExternalTaskId], monkeypatch: pytest.MonkeyPatch,
+        clock: FrozenClock,
+    ) -> None:  # fmt: skip
+        ids, dispatcher = [step() for _ in range(porters.AT_ONCE + 1)], lab.dispatcher()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            dispatcher.dispatch(lab.fetch())
+        assert [failure.external_task_id for failure in engine.failures] == ids
+        assert not any(dispatcher.has_in_hand(task_id) for task_id in ids)
+
+        clock.advance(seconds=PUT_OFF.total_seconds() + 1)
+        dispatcher.dispatch(lab.fetch())
+        assert dispatcher.await_files(SECONDS)
+        assert sorted(lab.sent) == ids
+
     def test_wait_a_little_for_room_which_a_store_that_works_makes(
         self, lab: FilesLab, step: Callable[[], ExternalTaskId], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -240,6 +256,10 @@ class TestPorters:
         assert adopted() == before + 1
         hanging.let_go.set()
         assert dispatcher.await_files(SECONDS)
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")  # as the interpreter says it
 
 
 def adopted() -> float:
