@@ -160,20 +160,15 @@ class Dispatcher:
 
         Reserved before its files are there, it would count as in flight while a store hangs.
         """
-        try:
-            brought = self._files.kept(task, self._routes[task.topic])
-        except VariableError as error:
-            refuse(self._engine, task, error)
-        except (EngineError, UnreachableError) as error:  # the next step may fare better
-            self._files.put_off(task, self._routes[task.topic], error)
-        else:
-            kept_at = self._clock()  # its lock was renewed then, and the turn may be another's for long
-            with self._my_turn():
-                try:
-                    self._dispatch_now(self._fresh([brought], self._clock() - kept_at))
-                except PublishRefusedError as error:
-                    self._refusal = error
-                    raise
+        if (brought := self._files.brought(task, self._routes[task.topic])) is None:
+            return
+        kept_at = self._clock()  # its lock was renewed then, and the turn may be another's for long
+        with self._my_turn():
+            try:
+                self._dispatch_now(self._fresh([brought], self._clock() - kept_at))
+            except PublishRefusedError as error:
+                self._refusal = error
+                raise
 
     def _give_up(self, tasks: Sequence[ExternalTask]) -> None:
         for task in tasks:

@@ -13,13 +13,16 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.undispatched import put_off
+from bridge.undispatched import put_off, refuse
 from procos.blobs import blob_store
 from procos.blobs.reference import safe_media_type
 from procos.domain.errors import (
     BlobsUnreachableError,
+    EngineError,
     EngineRejectedError,
     PermanentError,
+    SettingsError,
+    UnreachableError,
     VariableError,
 )
 from procos.domain.variables import BYTES, FILE, TypedValue, to_engine
@@ -66,11 +69,25 @@ class IncomingFiles:
         """Whether a step has files that are to be brought."""
         return self._blobs.url is not None and any(_is_file(typed) for typed in task.variables.values())
 
+    def brought(self, task: ExternalTask, route: Route) -> ExternalTask | None:
+        """Return the task with its files in the store, or nothing: it is refused, or put off, and that is said."""
+        try:
+            return self.kept(task, route)
+        except (VariableError, SettingsError) as error:
+            refuse(self._engine, task, error)
+        except (EngineError, UnreachableError) as error:  # the next step may fare better
+            self.put_off(task, route, error)
+        except Exception as error:  # else its lock would run out, and it would come again without a word to anybody
+            self.put_off(task, route, f"{type(error).__name__}; the bridge's log says more")
+            raise
+        return None
+
     def kept(self, task: ExternalTask, route: Route) -> ExternalTask:
         """Return the task with references in place of its files, which are in the store then.
 
         Raises:
             VariableError: a file is too large, is gone, or took longer than half of the lock.
+            SettingsError: there is no driver for the store any more.
             BlobsUnreachableError: the store fails, or stalls.
             EngineUnreachableError, EngineError: it could not be brought now.
         """

@@ -33,7 +33,11 @@ log = get_logger(__name__)
 
 
 class Porters:
-    """Brings files of steps; `bring` does it for one, on a thread of its own, and dispatches the step."""
+    """Brings files of steps.
+
+    `bring` does it for one, on a thread of its own, and dispatches the step. What it raises says what became of a step
+    that has been given back, or is a defect of ours.
+    """
 
     def __init__(self, bring: Callable[[ExternalTask], None], *, name: str) -> None:
         self._bring, self._name = bring, name
@@ -97,7 +101,7 @@ class Porters:
         while task := self._next():
             try:
                 self._bring(task)
-            except ProcosError as error:  # its step has been given back
+            except ProcosError as error:  # the step has been given back
                 log.warning("file.not_dispatched", external_task_id=task.id, topic=task.topic, reason=str(error))
             except Exception:  # whatever it is: the thread is there for the next step too
                 log.exception("porter.failed", external_task_id=task.id, topic=task.topic)

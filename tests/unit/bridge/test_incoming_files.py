@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.incoming_files import STALLED_SECONDS
 from bridge.publisher import Receipt
@@ -21,6 +22,7 @@ from procos.domain.errors import (
     LeaseLostError,
     LedgerUnreachableError,
     PublishRefusedError,
+    SettingsError,
 )
 from procos.domain.variables import TypedValue
 from procos.settings import BlobSettings
@@ -28,7 +30,7 @@ from procos.testing import InstantStop, RecordingPublisher, typed
 from tests.unit.bridge.files_lab import LEASE, SCAN, FilesLab, file, given_back, octets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask, Topic
@@ -39,6 +41,13 @@ if TYPE_CHECKING:
 @pytest.fixture
 def lab(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> FilesLab:
     return FilesLab(engine, ledger, table)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 class TestFile:
@@ -195,6 +204,14 @@ class TestRefusal:
         lab.dispatch(fetched)
         assert "'scan': its content cannot be kept" in engine.incidents[task_id]
 
+    def test_of_what_no_driver_is_there_for_is_an_incident(
+        self, lab: FilesLab, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(BlobStore, "put", raising(SettingsError(["PROCOS_BLOBS_URL: no driver"])))
+        task_id = engine.add(variables={"scan": file()})
+        lab.dispatch()
+        assert "PROCOS_BLOBS_URL: no driver" in engine.incidents[task_id]
+
 
 class TestOutage:
     @pytest.mark.parametrize(
@@ -225,14 +242,22 @@ class TestOutage:
     def test_of_the_store_leaves_the_step_the_retries_it_has(
         self, lab: FilesLab, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(*_: object, **__: object) -> None:
-            raise BlobsUnreachableError("memory://", "away")
-
         engine.set_retries(engine.add(variables={"scan": file()}), 1)
-        monkeypatch.setattr(BlobStore, "put", fail)
+        monkeypatch.setattr(BlobStore, "put", raising(BlobsUnreachableError("memory://", "away")))
         lab.dispatch()
         assert [failure.retries for failure in engine.failures] == [1]
         assert engine.incidents == {}
+
+    def test_that_nobody_foresaw_puts_the_step_off_and_says_so_in_the_log(
+        self, lab: FilesLab, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(BlobStore, "put", raising(MemoryError()))
+        engine.add(variables={"scan": file()})
+        with capture_logs() as logs:
+            lab.dispatch()
+        assert [(failure.retries, failure.retry_in) for failure in engine.failures] == [(3, PUT_OFF)]
+        assert "MemoryError" in engine.failures[0].message
+        assert [line["event"] for line in logs] == ["file.not_kept", "porter.failed"]
 
     @pytest.mark.parametrize(("config", "retries"), [("R5/PT5M", 5), ("soon", 3)])
     def test_leaves_the_step_as_many_retries_as_its_model_says(

@@ -147,6 +147,7 @@ class TestAStoreThatHangs:
 
         hanging.let_go.set()
         assert dispatcher.await_files(SECONDS)
+        monkeypatch.setattr(porters, "PATIENCE_SECONDS", SECONDS)
         clock.advance(seconds=PUT_OFF.total_seconds() + 1)
         dispatcher.dispatch(lab.fetch())
         assert dispatcher.await_files(SECONDS)
