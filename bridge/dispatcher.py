@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
+from bridge.heartbeats import Heartbeats
 from bridge.incoming_files import IncomingFiles
 from bridge.model_constants import NO_CONSTANTS
 from bridge.porters import Porters
@@ -70,6 +71,7 @@ class Dispatcher:
         blobs: BlobSettings = NO_BLOBS,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
+        heartbeats: Heartbeats | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
@@ -77,7 +79,7 @@ class Dispatcher:
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
-        self._porters = Porters(self._bring, name=f"files-{queue}")
+        self._porters = Porters(self._bring, heartbeats or Heartbeats(clock=clock), name=f"files-{queue}", within=lease)
         self._refusal: PublishRefusedError | None = None  # of a step with files, for whoever fetches next
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()

@@ -2,8 +2,9 @@
 
 Each dispatcher has some of its own. They start when there is something to bring, and end when nothing is left. A driver
 that hangs keeps its thread until it returns, since none of them can be told to stop; so there are several, what waits
-for them is limited, and none of them keeps the bridge from ending. What they have in hand is not in the ledger yet: a
-bridge that dies leaves steps behind that are locked and unknown, which `Orphans` and `Succession` look for anyway.
+for them is limited, and none of them keeps the bridge from ending. When all of them hang, steps go to other bridges
+that may reach the store, and the health server says so: a restart helps. What they have in hand is not in the ledger
+yet: a bridge that dies leaves steps behind that are locked and unknown, which `Orphans` and `Succession` look for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from procos.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import timedelta
 
+    from bridge.heartbeats import Heartbeats
     from procos.domain.external_task import ExternalTask, ExternalTaskId
 
 AT_ONCE = 4
@@ -39,8 +42,10 @@ class Porters:
     that has been given back, or is a defect of ours.
     """
 
-    def __init__(self, bring: Callable[[ExternalTask], None], *, name: str) -> None:
-        self._bring, self._name = bring, name
+    def __init__(
+        self, bring: Callable[[ExternalTask], None], heartbeats: Heartbeats, *, name: str, within: timedelta
+    ) -> None:
+        self._bring, self._heartbeats, self._name, self._within = bring, heartbeats, name, within
         self._changed = threading.Condition()
         self._waiting: deque[ExternalTask] = deque()
         self._in_hand: set[ExternalTaskId] = set()
@@ -48,7 +53,13 @@ class Porters:
         self._threads = 0
 
     def take(self, tasks: Iterable[ExternalTask]) -> list[ExternalTask]:
-        """Take over steps, with a little patience where there is no room for all; returns those there is none for."""
+        """Take over steps, with a little patience where there is no room for all.
+
+        Returns those there is none for. Where every thread hangs, that is all, with what has waited for them.
+        """
+        if self._hang():
+            fetched = {task.id: task for task in tasks}
+            return [*(task for task in self.give_up_waiting() if task.id not in fetched), *fetched.values()]
         until = time.monotonic() + PATIENCE_SECONDS
         return [task for task in tasks if not self._takes(task, until)]
 
@@ -92,7 +103,12 @@ class Porters:
                 log.warning("porter.not_started", threads=self._threads, reason=str(error))
             else:
                 self._threads += 1
+                if self._threads == AT_ONCE:  # all have one name, so a sign of life of one is enough
+                    self._heartbeats.expect(self._name, within=self._within)
         return self._threads > 0
+
+    def _hang(self) -> bool:
+        return self._name in self._heartbeats.late()
 
     def _has_room(self) -> bool:
         return len(self._waiting) < MOST_WAITING
@@ -114,6 +130,8 @@ class Porters:
         with self._changed:
             if not self._waiting:
                 self._threads -= 1
+                self._heartbeats.dismiss(self._name)
                 return None
+            self._heartbeats.beat(self._name)
             self._changed.notify_all()
             return self._waiting.popleft()

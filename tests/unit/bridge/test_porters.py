@@ -11,6 +11,7 @@ import pytest
 
 from bridge import porters
 from bridge.budget import Budget
+from bridge.heartbeats import Heartbeats
 from bridge.poller import Poller
 from bridge.unclaimed import Unclaimed
 from bridge.undispatched import PUT_OFF
@@ -24,7 +25,8 @@ from tests.unit.bridge.files_lab import LEASE, SCAN, FilesLab, file, given_back
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from procos.domain.external_task import ExternalTaskId, Topic
+    from bridge.dispatcher import Dispatcher
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
@@ -172,6 +174,58 @@ class TestAStoreThatHangs:
         assert given_back() == before + 1
 
 
+class TestAStoreThatHangsInEveryThread:
+    """There is one thread, a step hangs in it, and another waits for it, for longer than a lock."""
+
+    @pytest.fixture
+    def heartbeats(self, clock: FrozenClock) -> Heartbeats:
+        return Heartbeats(clock=lambda: clock.now().timestamp())
+
+    @pytest.fixture
+    def dispatcher(
+        self, lab: FilesLab, heartbeats: Heartbeats, hanging: HangingStore, step: Callable[[], ExternalTaskId],
+        monkeypatch: pytest.MonkeyPatch, clock: FrozenClock,
+    ) -> Dispatcher:  # fmt: skip
+        monkeypatch.setattr(porters, "AT_ONCE", 1)
+        dispatcher = lab.dispatcher(heartbeats=heartbeats)
+        for _ in ("hangs", "waits"):
+            step()
+        dispatcher.dispatch(lab.fetch())
+        hanging.await_call()
+        assert heartbeats.late() == {}
+        clock.advance(seconds=LEASE.total_seconds() + 1)
+        return dispatcher
+
+    def test_is_told_by_the_health_server_until_it_works_again(
+        self, dispatcher: Dispatcher, heartbeats: Heartbeats, hanging: HangingStore
+    ) -> None:
+        assert list(heartbeats.late()) == ["files-ai"]
+        hanging.let_go.set()
+        assert dispatcher.await_files(SECONDS)
+        assert heartbeats.late() == {}
+
+    def test_leaves_all_steps_to_a_bridge_that_may_reach_it(
+        self, dispatcher: Dispatcher, lab: FilesLab, engine: FakeEngine, hanging: HangingStore, clock: FrozenClock,
+        step: Callable[[], ExternalTaskId],
+    ) -> None:  # fmt: skip
+        step()
+        dispatcher.dispatch(lab.fetch())
+        assert [failure.external_task_id for failure in engine.failures] == ["task-1", "task-2", "task-3"]
+        clock.advance(seconds=PUT_OFF.total_seconds() + 1)
+        for task in engine.open_tasks():
+            engine.lock(task.id, "other/ai", LEASE)
+        hanging.let_go.set()
+        assert dispatcher.await_files(SECONDS)
+        assert lab.sent == []
+
+    def test_leaves_what_waits_to_others_though_no_step_with_files_comes(
+        self, dispatcher: Dispatcher, engine: FakeEngine, fetch: Callable[..., ExternalTask]
+    ) -> None:
+        engine.add("narrow", variables=typed(wanted=1))
+        dispatcher.dispatch([fetch("narrow")])
+        assert [failure.external_task_id for failure in engine.failures] == ["task-2"]
+
+
 class TestABridgeThatDiesMeanwhile:
     def test_leaves_an_orphan_which_the_next_one_dispatches(
         self,
@@ -215,7 +269,7 @@ class TestPorters:
             if task is tasks[0]:
                 raise ZeroDivisionError
 
-        crew = porters.Porters(bring, name="files-ai")
+        crew = porters.Porters(bring, Heartbeats(), name="files-ai", within=LEASE)
         assert crew.take(tasks) == []
         assert crew.join(SECONDS)
         assert sorted(brought) == [task.id for task in tasks]
