@@ -35,7 +35,7 @@ from procos.logs import get_logger
 from procos.settings import BlobSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from bridge.ledger import Ledger
@@ -79,12 +79,12 @@ class Dispatcher:
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
-        self._porters = Porters(self._bring, heartbeats or Heartbeats(clock=clock), name=f"files-{queue}", within=lease)
+        watch = heartbeats or Heartbeats(clock=clock)
+        self._porters = Porters(self._bring, watch, name=f"files-{queue}", within=lease, clock=clock)
         self._refusal: PublishRefusedError | None = None  # of a step with files, for whoever fetches next
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
-        self._in_hand: list[frozenset[ExternalTaskId]] = []
-        """What each thread is at, those that wait for their turn included."""
+        self._in_hand: list[frozenset[ExternalTaskId]] = []  # of each thread, those included that wait for their turn
         self._doubtful: set[ExternalTaskId] = set()
         """Those of this turn that an earlier publication may have brought to the broker."""
 
@@ -127,9 +127,12 @@ class Dispatcher:
 
     def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
         """Whether this external task is on its way to the broker right now, or its files to the store."""
-        return self._porters.has_in_hand(external_task_id) or any(
-            external_task_id in batch for batch in tuple(self._in_hand)
-        )
+        batches = tuple(self._in_hand)
+        return self._porters.has_in_hand(external_task_id) or any(external_task_id in batch for batch in batches)
+
+    def bringing(self, topics: Collection[Topic]) -> int:
+        """Count the steps of these topics whose files are on their way: the ledger does not know of them yet."""
+        return self._porters.count(topics)
 
     def await_files(self, seconds: float, *, ending: bool = False) -> bool:
         """Wait for files that are on their way; returns whether all are there. Ending, give back what waits for its."""

@@ -19,11 +19,11 @@ from procos.domain.errors import ProcosError
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from datetime import timedelta
 
     from bridge.heartbeats import Heartbeats
-    from procos.domain.external_task import ExternalTask, ExternalTaskId
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
 
 AT_ONCE = 4
 """Threads of a dispatcher: one file that hangs is not all of them, and each holds a piece of 64 KiB at a time."""
@@ -43,13 +43,20 @@ class Porters:
     """
 
     def __init__(
-        self, bring: Callable[[ExternalTask], None], heartbeats: Heartbeats, *, name: str, within: timedelta
+        self,
+        bring: Callable[[ExternalTask], None],
+        heartbeats: Heartbeats,
+        *,
+        name: str,
+        within: timedelta,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bring, self._heartbeats, self._name, self._within = bring, heartbeats, name, within
+        self._bring, self._heartbeats, self._name = bring, heartbeats, name
+        self._within, self._clock = within, clock
         self._changed = threading.Condition()
         self._waiting: deque[ExternalTask] = deque()
-        self._in_hand: set[ExternalTaskId] = set()
-        """What waits, and what is on its way."""
+        self._in_hand: dict[ExternalTaskId, tuple[Topic, float]] = {}
+        """What waits, and what is on its way: its topic, and since when."""
         self._threads = 0
 
     def take(self, tasks: Iterable[ExternalTask]) -> list[ExternalTask]:
@@ -67,12 +74,18 @@ class Porters:
         """Whether this step waits, or is on its way."""
         return external_task_id in self._in_hand
 
+    def count(self, topics: Collection[Topic]) -> int:
+        """Count what is in hand of these topics; not what a store that hangs has held up for longer than its lock."""
+        since = self._clock() - self._within.total_seconds()
+        return sum(topic in topics and taken >= since for topic, taken in tuple(self._in_hand.values()))
+
     def give_up_waiting(self) -> list[ExternalTask]:
         """Return what no thread has begun with; it is the caller's again."""
         with self._changed:
             waiting = list(self._waiting)
             self._waiting.clear()
-            self._in_hand.difference_update(task.id for task in waiting)
+            for task in waiting:
+                del self._in_hand[task.id]
             self._changed.notify_all()
         return waiting
 
@@ -91,7 +104,7 @@ class Porters:
             if not has_room or not self._has_thread():
                 return False
             self._waiting.append(task)
-            self._in_hand.add(task.id)
+            self._in_hand[task.id] = (task.topic, self._clock())
         return True
 
     def _has_thread(self) -> bool:
@@ -123,7 +136,7 @@ class Porters:
                 log.exception("porter.failed", external_task_id=task.id, topic=task.topic)
             finally:
                 with self._changed:
-                    self._in_hand.discard(task.id)
+                    del self._in_hand[task.id]
                     self._changed.notify_all()
 
     def _next(self) -> ExternalTask | None:

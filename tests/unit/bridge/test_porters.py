@@ -17,8 +17,9 @@ from bridge.unclaimed import Unclaimed
 from bridge.undispatched import PUT_OFF
 from procos import metrics
 from procos.blobs import BlobStore
+from procos.caps import Cap
 from procos.ledger_keys import State
-from procos.testing import typed
+from procos.testing import InstantStop, typed
 from procos.testing.samples import HOLDER
 from tests.unit.bridge.files_lab import LEASE, SCAN, FilesLab, file, given_back
 
@@ -172,6 +173,51 @@ class TestAStoreThatHangs:
         assert not thread.is_alive()
         assert {task.id: task.lease is None for task in engine.open_tasks()} == {hung: False, waiting: True}
         assert given_back() == before + 1
+
+
+class TestCap:
+    """One step of a topic at once: the next is not fetched while the files of the first are on their way."""
+
+    @pytest.fixture
+    def poller(self, lab: FilesLab, engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> Poller:
+        cap = Cap(name="topic.ai_query", at_once=1, queues=("ai",))
+        ledger.caps = dict.fromkeys(table, (cap,))
+        return Poller(
+            engine, lab.dispatcher(), table, Budget(ledger, "ai", capacity=100, least=100), holder=HOLDER, caps=[cap],
+            lock_duration=LEASE, wait=timedelta(0), clock=lambda: 0.0,
+        )  # fmt: skip
+
+    def test_has_the_files_of_each_step_brought_once(
+        self, poller: Poller, lab: FilesLab, engine: FakeEngine, ledger: FakeLedger, hanging: HangingStore,
+        step: Callable[[], ExternalTaskId],
+    ) -> None:  # fmt: skip
+        ids = [step() for _ in range(3)]
+        for task_id in ids:
+            for _ in range(3):
+                poller.turn(InstantStop())
+            hanging.await_call()
+            hanging.let_go.set()
+            assert poller._dispatcher.await_files(SECONDS)
+            hanging.let_go.clear()
+            poller.fetch_now()
+            engine.complete(task_id, HOLDER, {})
+            ledger.close(lab.publisher.published[-1].dispatch.ref, "ai", "completed")
+        assert lab.sent == ids
+        assert engine.calls.count("content") == 3
+
+    def test_is_not_used_up_for_ever_by_a_step_whose_store_hangs(
+        self, poller: Poller, engine: FakeEngine, hanging: HangingStore, lab: FilesLab, clock: FrozenClock,
+        step: Callable[[], ExternalTaskId],
+    ) -> None:  # fmt: skip
+        step()
+        poller.turn(InstantStop())
+        hanging.await_call()
+        plain = engine.add("narrow", priority=5)
+        poller.turn(InstantStop())
+        assert lab.sent == []
+        clock.advance(seconds=LEASE.total_seconds() + 1)
+        poller.turn(InstantStop())
+        assert lab.sent == [plain]
 
 
 class TestAStoreThatHangsInEveryThread:
