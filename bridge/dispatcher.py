@@ -107,8 +107,12 @@ class Dispatcher:
                 except BaseException:
                     self._give_up(bearing)
                     raise
-            for task in self._porters.take(bearing):
-                self._files.put_off(task, self._routes[task.topic], NO_PORTER)
+            left = self._porters.take(bearing)
+            if self._stop.is_set():
+                self._give_up(left)
+            else:
+                for task in left:
+                    self._files.put_off(task, self._routes[task.topic], NO_PORTER)
         finally:
             self._in_hand.remove(batch)
 
@@ -137,7 +141,7 @@ class Dispatcher:
     def await_files(self, seconds: float, *, ending: bool = False) -> bool:
         """Wait for files that are on their way; returns whether all are there. Ending, give back what waits for its."""
         if ending:
-            self._give_up(self._porters.give_up_waiting())
+            self._give_up(self._porters.end())
         return self._porters.join(seconds)
 
     def _divided(self, fetched: Sequence[ExternalTask]) -> tuple[list[ExternalTask], list[ExternalTask]]:
@@ -246,9 +250,11 @@ class Dispatcher:
         self._beat()
         with metrics.publishing(self._queue):
             receipts = self._publisher.publish(publications)
+        grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
         for publication, receipt in zip(publications, receipts, strict=True):
             metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
-        return _grouped(publications, receipts)
+            grouped[receipt].append(publication)
+        return grouped
 
     def _note_published(self, publications: Sequence[Publication]) -> None:
         if not publications:
@@ -291,10 +297,3 @@ class Dispatcher:
 
 def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:
     return [publication.dispatch.ref.external_task_id for publication in publications]
-
-
-def _grouped(publications: Sequence[Publication], receipts: Sequence[Receipt]) -> Mapping[Receipt, list[Publication]]:
-    grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
-    for publication, receipt in zip(publications, receipts, strict=True):
-        grouped[receipt].append(publication)
-    return grouped

@@ -189,7 +189,8 @@ class Retries:
         due_in = self._ledger.until_next_retry()
         if due_in is None or due_in > RETRY_CHECK_SECONDS:
             return
-        stop.wait(due_in + 0.005)
+        if stop.wait(due_in + 0.005):
+            return
         for poller in self._pollers:
             self._beat()
             try:

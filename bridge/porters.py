@@ -58,6 +58,7 @@ class Porters:
         self._in_hand: dict[ExternalTaskId, tuple[Topic, float]] = {}
         """What waits, and what is on its way: its topic, and since when."""
         self._threads = 0
+        self._is_ending = False
 
     def take(self, tasks: Iterable[ExternalTask]) -> list[ExternalTask]:
         """Take over steps, with a little patience where there is no room for all.
@@ -66,7 +67,7 @@ class Porters:
         """
         if self._hang():
             fetched = {task.id: task for task in tasks}
-            return [*(task for task in self.give_up_waiting() if task.id not in fetched), *fetched.values()]
+            return [*(task for task in self._give_up_waiting() if task.id not in fetched), *fetched.values()]
         until = time.monotonic() + PATIENCE_SECONDS
         return [task for task in tasks if not self._takes(task, until)]
 
@@ -79,8 +80,17 @@ class Porters:
         since = self._clock() - self._within.total_seconds()
         return sum(topic in topics and taken >= since for topic, taken in tuple(self._in_hand.values()))
 
-    def give_up_waiting(self) -> list[ExternalTask]:
-        """Return what no thread has begun with; it is the caller's again."""
+    def end(self) -> list[ExternalTask]:
+        """Take nothing from now on, and return what no thread has begun with; it is the caller's again."""
+        self._is_ending = True
+        return self._give_up_waiting()
+
+    def join(self, seconds: float) -> bool:
+        """Wait until nothing is in hand; returns whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._in_hand, seconds)
+
+    def _give_up_waiting(self) -> list[ExternalTask]:
         with self._changed:
             waiting = list(self._waiting)
             self._waiting.clear()
@@ -89,11 +99,6 @@ class Porters:
             self._changed.notify_all()
         return waiting
 
-    def join(self, seconds: float) -> bool:
-        """Wait until nothing is in hand; returns whether that is so."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._in_hand, seconds)
-
     def _takes(self, task: ExternalTask, until: float) -> bool:
         with self._changed:
             if task.id in self._in_hand:  # its lock ran out meanwhile, and this fetch has renewed it
@@ -101,7 +106,7 @@ class Porters:
                 metrics.dropped(task.topic, metrics.Drop.ADOPTED)
                 return True
             has_room = self._changed.wait_for(self._has_room, max(until - time.monotonic(), 0.0))
-            if not has_room or not self._has_thread():
+            if self._is_ending or not has_room or not self._has_thread():
                 return False
             self._waiting.append(task)
             self._in_hand[task.id] = (task.topic, self._clock())
@@ -136,7 +141,7 @@ class Porters:
                 log.exception("porter.failed", external_task_id=task.id, topic=task.topic)
             finally:
                 with self._changed:
-                    del self._in_hand[task.id]
+                    self._in_hand.pop(task.id, None)
                     self._changed.notify_all()
 
     def _next(self) -> ExternalTask | None:

@@ -174,6 +174,17 @@ class TestAStoreThatHangs:
         assert {task.id: task.lease is None for task in engine.open_tasks()} == {hung: False, waiting: True}
         assert given_back() == before + 1
 
+    def test_has_a_bridge_that_ends_take_no_more_steps(
+        self, lab: FilesLab, engine: FakeEngine, step: Callable[[], ExternalTaskId]
+    ) -> None:
+        step()
+        fetched, dispatcher = lab.fetch(), lab.dispatcher()
+        lab.stop.set()
+        assert dispatcher.await_files(SECONDS, ending=True)
+        dispatcher.dispatch(fetched)
+        assert [task.lease for task in engine.open_tasks()] == [None]
+        assert (engine.failures, engine.calls.count("content")) == ([], 0)
+
 
 class TestCap:
     """One step of a topic at once: the next is not fetched while the files of the first are on their way."""
