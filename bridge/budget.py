@@ -83,8 +83,11 @@ class Budget:
         self._fetch_seconds = 0.0
         self.limit = min(capacity, least)
 
-    def room(self, caps: Sequence[Cap] = ()) -> int:
+    def room(self, caps: Sequence[Cap] = (), *, bringing: int = 0) -> int:
         """Return how many more may be fetched, of topics with these caps; may be less than nothing.
+
+        So many as are `bringing` their files yet take no place, but will: fetched beyond them, steps would have their
+        files brought, find no place, and be fetched again, each time one of them ends.
 
         Raises:
             LedgerUnreachableError: Redis does not answer.
@@ -92,7 +95,7 @@ class Budget:
         self.observe()
         usage = self._ledger.usage(self.queue, caps)
         metrics.in_flight(self.queue, usage.in_flight, capacity=self._capacity)
-        return min([self.limit - usage.in_flight, *(cap.at_once - usage.taken[cap.name] for cap in caps)])
+        return min([self.limit - usage.in_flight, *(cap.at_once - usage.taken[cap.name] - bringing for cap in caps)])
 
     def note_fetch(self, seconds: float) -> None:
         """Learn how long it takes until what the engine has is with the workers: up at once, down by halves."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge.fetched import dispatch_of
+from bridge.heartbeats import Heartbeats
 from bridge.incoming_files import IncomingFiles
 from bridge.model_constants import NO_CONSTANTS
 from bridge.porters import Porters
@@ -34,7 +35,7 @@ from procos.logs import get_logger
 from procos.settings import BlobSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from bridge.ledger import Ledger
@@ -48,7 +49,7 @@ REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 NO_BLOBS = BlobSettings()
-NO_ROOM = "it is slow, or hangs: as many steps wait for it as may"
+NO_PORTER = "no thread is free for them: the store is slow, or hangs"
 
 log = get_logger(__name__)
 
@@ -70,6 +71,7 @@ class Dispatcher:
         blobs: BlobSettings = NO_BLOBS,
         stop: threading.Event,
         beat: Callable[[], None] = lambda: None,
+        heartbeats: Heartbeats | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
@@ -77,12 +79,12 @@ class Dispatcher:
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
-        self._porters = Porters(self._bring, name=f"files-{queue}")
+        watch = heartbeats or Heartbeats(clock=clock)
+        self._porters = Porters(self._bring, watch, name=f"files-{queue}", within=lease, clock=clock)
         self._refusal: PublishRefusedError | None = None  # of a step with files, for whoever fetches next
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
-        self._in_hand: list[frozenset[ExternalTaskId]] = []
-        """What each thread is at, those that wait for their turn included."""
+        self._in_hand: list[frozenset[ExternalTaskId]] = []  # of each thread, those included that wait for their turn
         self._doubtful: set[ExternalTaskId] = set()
         """Those of this turn that an earlier publication may have brought to the broker."""
 
@@ -105,8 +107,12 @@ class Dispatcher:
                 except BaseException:
                     self._give_up(bearing)
                     raise
-            for task in self._porters.take(bearing):
-                self._files.put_off(task, self._routes[task.topic], NO_ROOM)
+            left = self._porters.take(bearing)
+            if self._stop.is_set():
+                self._give_up(left)
+            else:
+                for task in left:
+                    self._files.put_off(task, self._routes[task.topic], NO_PORTER)
         finally:
             self._in_hand.remove(batch)
 
@@ -125,14 +131,17 @@ class Dispatcher:
 
     def has_in_hand(self, external_task_id: ExternalTaskId) -> bool:
         """Whether this external task is on its way to the broker right now, or its files to the store."""
-        return self._porters.has_in_hand(external_task_id) or any(
-            external_task_id in batch for batch in tuple(self._in_hand)
-        )
+        batches = tuple(self._in_hand)
+        return self._porters.has_in_hand(external_task_id) or any(external_task_id in batch for batch in batches)
+
+    def bringing(self, topics: Collection[Topic]) -> int:
+        """Count the steps of these topics whose files are on their way: the ledger does not know of them yet."""
+        return self._porters.count(topics)
 
     def await_files(self, seconds: float, *, ending: bool = False) -> bool:
         """Wait for files that are on their way; returns whether all are there. Ending, give back what waits for its."""
         if ending:
-            self._give_up(self._porters.give_up_waiting())
+            self._give_up(self._porters.end())
         return self._porters.join(seconds)
 
     def _divided(self, fetched: Sequence[ExternalTask]) -> tuple[list[ExternalTask], list[ExternalTask]]:
@@ -158,22 +167,17 @@ class Dispatcher:
     def _bring(self, task: ExternalTask) -> None:
         """Bring the files of a step to the store, and dispatch it; on a thread of the porters.
 
-        It is reserved when its files are there: a reserved step counts as in flight, so those that wait for a store
-        that hangs would use up what the queue may have.
+        Reserved before its files are there, it would count as in flight while a store hangs.
         """
-        try:
-            brought = self._files.kept(task, self._routes[task.topic])
-        except VariableError as error:
-            refuse(self._engine, task, error)
-        except (EngineError, UnreachableError) as error:  # the next step may fare better
-            self._files.put_off(task, self._routes[task.topic], error)
-        else:
-            with self._my_turn():
-                try:
-                    self._dispatch_now([brought])
-                except PublishRefusedError as error:
-                    self._refusal = error
-                    raise
+        if (brought := self._files.brought(task, self._routes[task.topic])) is None:
+            return
+        kept_at = self._clock()  # its lock was renewed then, and the turn may be another's for long
+        with self._my_turn():
+            try:
+                self._dispatch_now(self._fresh([brought], self._clock() - kept_at))
+            except PublishRefusedError as error:
+                self._refusal = error
+                raise
 
     def _give_up(self, tasks: Sequence[ExternalTask]) -> None:
         for task in tasks:
@@ -246,9 +250,11 @@ class Dispatcher:
         self._beat()
         with metrics.publishing(self._queue):
             receipts = self._publisher.publish(publications)
+        grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
         for publication, receipt in zip(publications, receipts, strict=True):
             metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
-        return _grouped(publications, receipts)
+            grouped[receipt].append(publication)
+        return grouped
 
     def _note_published(self, publications: Sequence[Publication]) -> None:
         if not publications:
@@ -291,10 +297,3 @@ class Dispatcher:
 
 def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:
     return [publication.dispatch.ref.external_task_id for publication in publications]
-
-
-def _grouped(publications: Sequence[Publication], receipts: Sequence[Receipt]) -> Mapping[Receipt, list[Publication]]:
-    grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
-    for publication, receipt in zip(publications, receipts, strict=True):
-        grouped[receipt].append(publication)
-    return grouped

@@ -44,6 +44,10 @@ class Heartbeats:
         self._beats[loop] = self._clock()
         self._limits[loop] = within.total_seconds()
 
+    def dismiss(self, loop: str) -> None:
+        """Watch a loop no longer, since it has nothing to do."""
+        self._limits.pop(loop, None)
+
     def beat(self, loop: str | None = None) -> None:
         """Note a turn of this loop, by default the one whose thread this is."""
         name = loop or threading.current_thread().name

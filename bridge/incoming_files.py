@@ -13,13 +13,16 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.undispatched import put_off
+from bridge.undispatched import put_off, refuse
 from procos.blobs import blob_store
 from procos.blobs.reference import safe_media_type
 from procos.domain.errors import (
     BlobsUnreachableError,
+    EngineError,
     EngineRejectedError,
     PermanentError,
+    SettingsError,
+    UnreachableError,
     VariableError,
 )
 from procos.domain.variables import BYTES, FILE, TypedValue, to_engine
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.errors import ProcosError
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.engine.protocol import Engine
     from procos.routes import Route
     from procos.settings import BlobSettings
@@ -40,8 +44,10 @@ SHARE = 0.5
 """Of a lock, that one file may take from the engine to the store."""
 SIGNS = 4 * 64 * 1024
 """Signs of base64 at a time."""
-STALLED_SECONDS = 10.0
-"""For one piece: a store that takes longer hangs, and is not merely slow for a large file."""
+MOST_TRIES = 3
+"""Of a step with a file that takes longer: a store that is slow for everybody may be quicker later."""
+MOST_NOTED = 1000
+"""Steps whose tries are counted; then it begins anew, since some of them may be gone."""
 
 log = get_logger(__name__)
 
@@ -61,17 +67,35 @@ class IncomingFiles:
     ) -> None:
         self._engine, self._blobs, self._lease = engine, blobs, lease
         self._stop, self._beat, self._clock = stop, beat, clock
+        self._tries: dict[ExternalTaskId, int] = {}  # that took too long
 
     def are_in(self, task: ExternalTask) -> bool:
         """Whether a step has files that are to be brought."""
         return self._blobs.url is not None and any(_is_file(typed) for typed in task.variables.values())
 
+    def brought(self, task: ExternalTask, route: Route) -> ExternalTask | None:
+        """Return the task with its files in the store, or nothing: it is refused, or put off, and that is said."""
+        try:
+            kept = self.kept(task, route)
+        except (VariableError, SettingsError) as error:
+            refuse(self._engine, task, error)
+        except (EngineError, UnreachableError) as error:  # the next step may fare better
+            self.put_off(task, route, error)
+        except Exception as error:  # else its lock would run out, and it would come again without a word to anybody
+            self.put_off(task, route, f"{type(error).__name__}; the bridge's log says more")
+            raise
+        else:
+            self._tries.pop(task.id, None)
+            return kept
+        return None
+
     def kept(self, task: ExternalTask, route: Route) -> ExternalTask:
         """Return the task with references in place of its files, which are in the store then.
 
         Raises:
-            VariableError: a file is too large, is gone, or took longer than half of the lock.
-            BlobsUnreachableError: the store fails, or stalls.
+            VariableError: a file is too large, is gone, or took longer than half of the lock, try after try.
+            SettingsError: there is no driver for the store any more.
+            BlobsUnreachableError: the store fails, or a file took longer for the first time.
             EngineUnreachableError, EngineError: it could not be brought now.
         """
         if not self.are_in(task) or task.lease is None:
@@ -95,7 +119,7 @@ class IncomingFiles:
         try:
             with self._content(task, name, typed) as pieces:
                 reference = blob_store(self._blobs).put(
-                    self._watched(name, pieces, seconds),
+                    self._watched(task, name, pieces, seconds),
                     under=task.process_instance_id,
                     media_type=safe_media_type(told.get("mimetype"), told.get("encoding")),
                     name=told.get("filename"),
@@ -111,20 +135,32 @@ class IncomingFiles:
             return nullcontext(_decoded(name, typed.value))
         return self._engine.content(task, name)
 
-    def _watched(self, name: str, pieces: Iterator[bytes], seconds: float) -> Iterator[bytes]:
-        """Hand pieces on, with a sign of life for each, until the time is over or the bridge stops."""
+    def _watched(self, task: ExternalTask, name: str, pieces: Iterator[bytes], seconds: float) -> Iterator[bytes]:
+        """Hand pieces on, with a sign of life for each, until the time is over or the bridge stops.
+
+        One piece may take most of it: a driver gathers some megabytes before it sends them.
+        """
         deadline = self._clock() + seconds
         for piece in pieces:
             self._beat()
             if self._stop.is_set():
                 raise BlobsUnreachableError(blob_store(self._blobs).address, "the bridge stops", cure="")
             if self._clock() > deadline:
-                text = f"its content did not get into the blob store within {seconds:g} s, half of its lock"
-                raise VariableError(name, f"{text}; a longer lock_duration of the route gives it more")
-            handed_over = self._clock()
+                raise self._too_slow(task, name, seconds)
             yield piece
-            if (silent := self._clock() - handed_over) > STALLED_SECONDS:
-                raise BlobsUnreachableError(blob_store(self._blobs).address, f"took {silent:.0f} s for one piece")
+
+    def _too_slow(self, task: ExternalTask, name: str, seconds: float) -> ProcosError:
+        """Return the error for a file that takes longer: another try, or none any more."""
+        if len(self._tries) >= MOST_NOTED:
+            self._tries.clear()
+        tries = self._tries[task.id] = self._tries.get(task.id, 0) + 1
+        text = f"its content did not get into the blob store within {seconds:g} s, half of its lock"
+        cure = "longer lock_duration of the route gives it more"
+        if tries < MOST_TRIES:
+            reason = f"variable {name!r}: {text} (try {tries} of {MOST_TRIES})"
+            return BlobsUnreachableError(blob_store(self._blobs).address, reason, cure=f"A {cure}.")
+        del self._tries[task.id]
+        return VariableError(name, f"{text}, {tries} times; a {cure}")
 
 
 def _is_file(typed: TypedValue) -> bool:

@@ -129,7 +129,7 @@ class Poller:
 
     def fetch_now(self) -> None:
         """Fetch without waiting at the engine, beside a parked poll."""
-        room = self.budget.room(self._caps)
+        room = self._free()
         if room > 0:
             self._dispatcher.ready()
             self._fetch(self._subscriptions, min(room, LARGEST_FETCH), NO_WAIT)
@@ -156,13 +156,16 @@ class Poller:
             self._dispatcher.dispatch(fetched)
         return fetched
 
+    def _free(self) -> int:
+        return self.budget.room(self._caps, bringing=self._dispatcher.bringing(self._subscriptions))
+
     def _room(self, stop: threading.Event) -> int:
         """Return the room there is, after a wait for some, or for a good part where the engine has a backlog."""
-        room = self.budget.room(self._caps)
+        room = self._free()
         for seconds in PATIENCE:
             if room >= (self._good_part() if self._backlog else 1) or stop.wait(seconds):
                 break
-            room = self.budget.room(self._caps)
+            room = self._free()
         return room
 
     def _good_part(self) -> int:
@@ -186,7 +189,8 @@ class Retries:
         due_in = self._ledger.until_next_retry()
         if due_in is None or due_in > RETRY_CHECK_SECONDS:
             return
-        stop.wait(due_in + 0.005)
+        if stop.wait(due_in + 0.005):
+            return
         for poller in self._pollers:
             self._beat()
             try:

@@ -261,6 +261,7 @@ def _dispatcher(shared: Shared, queue: str, publisher: CeleryPublisher) -> Dispa
         constants=ModelConstants(shared.settings.secrets.allowed, shared.engine.input_constants),
         stop=shared.stop,
         beat=shared.heartbeats.beat,
+        heartbeats=shared.heartbeats,
     )
 
 

@@ -143,6 +143,8 @@ class TestBudget:
         ledger._lease("ai", "task-1", 0)
         ledger._take_places("task-1", Topic("ai_query"), "ai")
         assert [budget.room(caps[:1]), budget.room(caps), budget.room()] == [4, 3, 31]
+        # What has its files on the way takes a place under a cap, and none of what the queue may have in flight.
+        assert [budget.room(caps, bringing=2), budget.room(bringing=2)] == [1, 31]
 
     def test_looks_at_the_demand_twice_a_second_at_most(
         self, budget: Budget, ledger: FakeLedger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch

@@ -10,14 +10,16 @@ import pytest
 
 from bridge import dispatcher as dispatching
 from bridge.dispatcher import Dispatcher
+from bridge.incoming_files import IncomingFiles
 from procos import metrics
 from procos.domain.external_task import Topic
 from procos.testing import RecordingPublisher
+from tests.unit.bridge.files_lab import FilesLab, file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock, InstantStop
 
@@ -124,3 +126,62 @@ class TestTurn:
             engine.add(topic)
         dispatch_late([fetch("ai_query"), fetch("narrow")], waited=15)
         assert [p.dispatch.ref.topic for p in publisher.published] == ["narrow"]
+
+
+class TestTurnOfAStepWithFiles:
+    """Its files are in the store, and another batch of the queue has the turn until `waited` seconds have passed."""
+
+    @pytest.fixture
+    def bring_late(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        clock: FrozenClock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Callable[..., FilesLab]:
+        lab, kept = FilesLab(engine, ledger, table), IncomingFiles.kept
+        monkeypatch.setattr(dispatching, "BEAT_SECONDS", 0.001)
+
+        def bring(*, waited: float, meanwhile: Callable[[ExternalTaskId], None] = lambda _: None) -> FilesLab:
+            late, first = lab.dispatcher(), iter([True])
+
+            def keep(files: IncomingFiles, task: ExternalTask, route: Route) -> ExternalTask:
+                late._turn.acquire()
+                return kept(files, task, route)
+
+            def beat() -> None:
+                if next(first, False):
+                    clock.advance(seconds=waited)
+                    meanwhile(task_id)
+                    late._turn.release()
+
+            monkeypatch.setattr(IncomingFiles, "kept", keep)
+            task_id = engine.add(variables={"scan": file()})
+            fetched = lab.fetch()
+            late._beat = beat
+            late.dispatch(fetched)
+            assert late.await_files(10)
+            return lab
+
+        return bring
+
+    def test_that_comes_soon_has_it_dispatched(self, bring_late: Callable[..., FilesLab]) -> None:
+        assert len(bring_late(waited=9).sent) == 1
+
+    def test_that_comes_after_half_of_the_lock_has_it_given_back(
+        self, bring_late: Callable[..., FilesLab], engine: FakeEngine, ledger: FakeLedger
+    ) -> None:
+        assert bring_late(waited=11).sent == []
+        assert [task.lease for task in engine.open_tasks()] == [None]
+        assert ledger.entries == {}
+
+    def test_that_comes_when_another_bridge_has_finished_it_publishes_nothing(
+        self, bring_late: Callable[..., FilesLab], engine: FakeEngine, ledger: FakeLedger
+    ) -> None:
+        def finish(task_id: ExternalTaskId) -> None:
+            engine.lock(task_id, "other/ai", LEASE)
+            engine.complete(task_id, "other/ai", {})
+
+        assert bring_late(waited=61, meanwhile=finish).sent == []
+        assert ledger.entries == {}

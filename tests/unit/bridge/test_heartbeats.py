@@ -46,6 +46,11 @@ class TestHeartbeats:
         heartbeats.beat("callbacks")
         assert heartbeats.late() == {}
 
+    def test_say_nothing_of_a_loop_that_has_nothing_to_do(self, heartbeats: Heartbeats, clock: Clock) -> None:
+        clock.now += 40
+        heartbeats.dismiss("callbacks")
+        assert heartbeats.late() == {}
+
     def test_count_from_the_start_for_a_loop_that_never_turned(self, clock: Clock) -> None:
         heartbeats = Heartbeats(clock=clock)
         clock.now += 1000

@@ -228,6 +228,14 @@ class TestRetries:
         assert stop.waits == [pytest.approx(0.505)]
         assert len(publisher.published) == 1
 
+    def test_fetch_nothing_more_for_a_bridge_that_stops(
+        self, make: Callable[..., Poller], engine: FakeEngine, ledger: FakeLedger
+    ) -> None:
+        engine.add()
+        ledger.back_off(dispatch_ref("task-1"), "ai", timedelta(0), same_try=False)
+        Retries(ledger, [make()]).turn(InstantStop(after=1))
+        assert engine.calls == []
+
     def test_beat_for_every_queue(self, make: Callable[..., Poller], ledger: FakeLedger) -> None:
         ledger.back_off(dispatch_ref("task-1"), "ai", timedelta(0), same_try=False)
         beats: list[str] = []

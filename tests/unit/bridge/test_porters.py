@@ -11,20 +11,23 @@ import pytest
 
 from bridge import porters
 from bridge.budget import Budget
+from bridge.heartbeats import Heartbeats
 from bridge.poller import Poller
 from bridge.unclaimed import Unclaimed
 from bridge.undispatched import PUT_OFF
 from procos import metrics
 from procos.blobs import BlobStore
+from procos.caps import Cap
 from procos.ledger_keys import State
-from procos.testing import typed
+from procos.testing import InstantStop, typed
 from procos.testing.samples import HOLDER
 from tests.unit.bridge.files_lab import LEASE, SCAN, FilesLab, file, given_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from procos.domain.external_task import ExternalTaskId, Topic
+    from bridge.dispatcher import Dispatcher
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
@@ -143,10 +146,11 @@ class TestAStoreThatHangs:
         dispatcher.dispatch(lab.fetch())
         assert [failure.external_task_id for failure in engine.failures] == others[2:]
         assert {(failure.retries, failure.retry_in) for failure in engine.failures} == {(3, PUT_OFF)}
-        assert "as many steps wait for it as may" in engine.failures[0].message
+        assert "no thread is free for them" in engine.failures[0].message
 
         hanging.let_go.set()
         assert dispatcher.await_files(SECONDS)
+        monkeypatch.setattr(porters, "PATIENCE_SECONDS", SECONDS)
         clock.advance(seconds=PUT_OFF.total_seconds() + 1)
         dispatcher.dispatch(lab.fetch())
         assert dispatcher.await_files(SECONDS)
@@ -169,6 +173,114 @@ class TestAStoreThatHangs:
         assert not thread.is_alive()
         assert {task.id: task.lease is None for task in engine.open_tasks()} == {hung: False, waiting: True}
         assert given_back() == before + 1
+
+    def test_has_a_bridge_that_ends_take_no_more_steps(
+        self, lab: FilesLab, engine: FakeEngine, step: Callable[[], ExternalTaskId]
+    ) -> None:
+        step()
+        fetched, dispatcher = lab.fetch(), lab.dispatcher()
+        lab.stop.set()
+        assert dispatcher.await_files(SECONDS, ending=True)
+        dispatcher.dispatch(fetched)
+        assert [task.lease for task in engine.open_tasks()] == [None]
+        assert (engine.failures, engine.calls.count("content")) == ([], 0)
+
+
+class TestCap:
+    """One step of a topic at once: the next is not fetched while the files of the first are on their way."""
+
+    @pytest.fixture
+    def poller(self, lab: FilesLab, engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> Poller:
+        cap = Cap(name="topic.ai_query", at_once=1, queues=("ai",))
+        ledger.caps = dict.fromkeys(table, (cap,))
+        return Poller(
+            engine, lab.dispatcher(), table, Budget(ledger, "ai", capacity=100, least=100), holder=HOLDER, caps=[cap],
+            lock_duration=LEASE, wait=timedelta(0), clock=lambda: 0.0,
+        )  # fmt: skip
+
+    def test_has_the_files_of_each_step_brought_once(
+        self, poller: Poller, lab: FilesLab, engine: FakeEngine, ledger: FakeLedger, hanging: HangingStore,
+        step: Callable[[], ExternalTaskId],
+    ) -> None:  # fmt: skip
+        ids = [step() for _ in range(3)]
+        for task_id in ids:
+            for _ in range(3):
+                poller.turn(InstantStop())
+            hanging.await_call()
+            hanging.let_go.set()
+            assert poller._dispatcher.await_files(SECONDS)
+            hanging.let_go.clear()
+            poller.fetch_now()
+            engine.complete(task_id, HOLDER, {})
+            ledger.close(lab.publisher.published[-1].dispatch.ref, "ai", "completed")
+        assert lab.sent == ids
+        assert engine.calls.count("content") == 3
+
+    def test_is_not_used_up_for_ever_by_a_step_whose_store_hangs(
+        self, poller: Poller, engine: FakeEngine, hanging: HangingStore, lab: FilesLab, clock: FrozenClock,
+        step: Callable[[], ExternalTaskId],
+    ) -> None:  # fmt: skip
+        step()
+        poller.turn(InstantStop())
+        hanging.await_call()
+        plain = engine.add("narrow", priority=5)
+        poller.turn(InstantStop())
+        assert lab.sent == []
+        clock.advance(seconds=LEASE.total_seconds() + 1)
+        poller.turn(InstantStop())
+        assert lab.sent == [plain]
+
+
+class TestAStoreThatHangsInEveryThread:
+    """There is one thread, a step hangs in it, and another waits for it, for longer than a lock."""
+
+    @pytest.fixture
+    def heartbeats(self, clock: FrozenClock) -> Heartbeats:
+        return Heartbeats(clock=lambda: clock.now().timestamp())
+
+    @pytest.fixture
+    def dispatcher(
+        self, lab: FilesLab, heartbeats: Heartbeats, hanging: HangingStore, step: Callable[[], ExternalTaskId],
+        monkeypatch: pytest.MonkeyPatch, clock: FrozenClock,
+    ) -> Dispatcher:  # fmt: skip
+        monkeypatch.setattr(porters, "AT_ONCE", 1)
+        dispatcher = lab.dispatcher(heartbeats=heartbeats)
+        for _ in ("hangs", "waits"):
+            step()
+        dispatcher.dispatch(lab.fetch())
+        hanging.await_call()
+        assert heartbeats.late() == {}
+        clock.advance(seconds=LEASE.total_seconds() + 1)
+        return dispatcher
+
+    def test_is_told_by_the_health_server_until_it_works_again(
+        self, dispatcher: Dispatcher, heartbeats: Heartbeats, hanging: HangingStore
+    ) -> None:
+        assert list(heartbeats.late()) == ["files-ai"]
+        hanging.let_go.set()
+        assert dispatcher.await_files(SECONDS)
+        assert heartbeats.late() == {}
+
+    def test_leaves_all_steps_to_a_bridge_that_may_reach_it(
+        self, dispatcher: Dispatcher, lab: FilesLab, engine: FakeEngine, hanging: HangingStore, clock: FrozenClock,
+        step: Callable[[], ExternalTaskId],
+    ) -> None:  # fmt: skip
+        step()
+        dispatcher.dispatch(lab.fetch())
+        assert [failure.external_task_id for failure in engine.failures] == ["task-1", "task-2", "task-3"]
+        clock.advance(seconds=PUT_OFF.total_seconds() + 1)
+        for task in engine.open_tasks():
+            engine.lock(task.id, "other/ai", LEASE)
+        hanging.let_go.set()
+        assert dispatcher.await_files(SECONDS)
+        assert lab.sent == []
+
+    def test_leaves_what_waits_to_others_though_no_step_with_files_comes(
+        self, dispatcher: Dispatcher, engine: FakeEngine, fetch: Callable[..., ExternalTask]
+    ) -> None:
+        engine.add("narrow", variables=typed(wanted=1))
+        dispatcher.dispatch([fetch("narrow")])
+        assert [failure.external_task_id for failure in engine.failures] == ["task-2"]
 
 
 class TestABridgeThatDiesMeanwhile:
@@ -214,10 +326,26 @@ class TestPorters:
             if task is tasks[0]:
                 raise ZeroDivisionError
 
-        crew = porters.Porters(bring, name="files-ai")
+        crew = porters.Porters(bring, Heartbeats(), name="files-ai", within=LEASE)
         assert crew.take(tasks) == []
         assert crew.join(SECONDS)
         assert sorted(brought) == [task.id for task in tasks]
+
+    def test_leave_steps_to_be_put_off_on_a_machine_that_has_no_thread_for_them(
+        self, lab: FilesLab, engine: FakeEngine, step: Callable[[], ExternalTaskId], monkeypatch: pytest.MonkeyPatch,
+        clock: FrozenClock,
+    ) -> None:  # fmt: skip
+        ids, dispatcher = [step() for _ in range(porters.AT_ONCE + 1)], lab.dispatcher()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            dispatcher.dispatch(lab.fetch())
+        assert [failure.external_task_id for failure in engine.failures] == ids
+        assert not any(dispatcher.has_in_hand(task_id) for task_id in ids)
+
+        clock.advance(seconds=PUT_OFF.total_seconds() + 1)
+        dispatcher.dispatch(lab.fetch())
+        assert dispatcher.await_files(SECONDS)
+        assert sorted(lab.sent) == ids
 
     def test_wait_a_little_for_room_which_a_store_that_works_makes(
         self, lab: FilesLab, step: Callable[[], ExternalTaskId], monkeypatch: pytest.MonkeyPatch
@@ -240,6 +368,10 @@ class TestPorters:
         assert adopted() == before + 1
         hanging.let_go.set()
         assert dispatcher.await_files(SECONDS)
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")  # as the interpreter says it
 
 
 def adopted() -> float:
