@@ -24,6 +24,7 @@ from tasks.adapters.http.request import HttpAnswer, fields_of, is_repeatable
 from tasks.adapters.http.transport import LONGEST_IDLE, LONGEST_IDLE_ONCE, Outgoing, sent
 from tasks.adapters.http.verdict import is_fine, raise_if_later, raise_if_unknown
 from tasks.adapters.http.wire import Exchange
+from tasks.deeds import OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,10 +82,7 @@ class Conversation:
         answer, state = self._let_in(address, body)
         try:
             while self._leads_on(answer):
-                following = self._following(answer, state, body)
-                answer.close()
-                state.outgoing, state.exchange, state.redirects = following, self._exchange(), state.redirects + 1
-                answer = self._sent(state)
+                answer = self._led_on(answer, state, body)
             return self._judged(answer, state)
         except BaseException:
             answer.close()
@@ -148,6 +146,21 @@ class Conversation:
             return {"content-length": str(body.size)}
         return {"content-length": "0"} if self._request.method in {"POST", "PUT", "PATCH"} else {}
 
+    def _led_on(self, answer: BaseHTTPResponse, state: _State, body: Body | None) -> BaseHTTPResponse:
+        """Follow a redirect; where that says that what must not be done twice was done, no error may deny it."""
+        outgoing = state.outgoing
+        is_over = outgoing.is_over or not (outgoing.is_repeatable or answer.status in WITH_BODY)
+        try:
+            state.outgoing = replace(self._following(answer, state, body), is_over=is_over)
+            answer.close()
+            state.exchange, state.redirects = self._exchange(), state.redirects + 1
+            return self._sent(state)
+        except (BusinessError, PermanentError) as error:
+            if not is_over or error.code == OUTCOME_UNKNOWN:
+                raise
+            text = f"{outgoing.address.place}: the request was taken, and its result is not to be had ({error})"
+            raise outcome_unknown(text) from error
+
     def _following(self, answer: BaseHTTPResponse, state: _State, body: Body | None) -> Outgoing:
         """Return the request a redirect asks for.
 
@@ -175,10 +188,7 @@ class Conversation:
                 headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
             return replace(outgoing, address=address, headers=headers, body=content)
         headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
-        is_over = outgoing.is_over or not outgoing.is_repeatable
-        return replace(
-            outgoing, method="GET", address=address, headers=headers, body=None, is_repeatable=True, is_over=is_over
-        )
+        return replace(outgoing, method="GET", address=address, headers=headers, body=None, is_repeatable=True)
 
     def _sent(self, state: _State) -> BaseHTTPResponse:
         at_home = state.outgoing.address.origin == self._home
@@ -237,11 +247,12 @@ class Conversation:
         """Return the content; what must not be done twice has been done, so no fault of ours may lead to that."""
         try:
             return self._content(answer, state)
-        except BlobsUnreachableError as error:
-            if state.outgoing.is_repeatable and not state.outgoing.is_over:
+        except (BlobsUnreachableError, PermanentError) as error:
+            is_ours = isinstance(error, BlobsUnreachableError) or error.code != OUTCOME_UNKNOWN
+            if not is_ours or (state.outgoing.is_repeatable and not state.outgoing.is_over):
                 raise
             text = f"{state.outgoing.address.place} answered with status {answer.status}, and that could not be kept"
-            raise outcome_unknown(text) from error
+            raise outcome_unknown(f"{text} ({error})") from error
 
     def _content(self, answer: BaseHTTPResponse, state: _State) -> Any:
         form, place, bounds = self._request.response_as, state.outgoing.address.place, self._connection

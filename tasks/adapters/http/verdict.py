@@ -41,7 +41,7 @@ def raise_if_later(status: int, retry_after: str | None, place: str, *, longest_
 
 
 def raise_if_unknown(status: int, place: str, *, is_repeatable: bool, is_over: bool = False) -> None:
-    """Return if a status says whether a request was carried out, or if that does not matter.
+    """Return if a status that is no success says whether a request was carried out, or if that does not matter.
 
     Args:
         status: of the answer.
@@ -52,10 +52,9 @@ def raise_if_unknown(status: int, place: str, *, is_repeatable: bool, is_over: b
     Raises:
         PermanentError: OUTCOME_UNKNOWN.
     """
-    is_error = status in SERVER_ERRORS
-    if is_over and (is_error or status in LATER or status == TOO_MANY):
+    if is_over:
         raise outcome_unknown(f"{place}: the request was taken, and what asked for its result got status {status}")
-    if not is_repeatable and is_error and status not in NOT_DONE:
+    if not is_repeatable and status in SERVER_ERRORS and status not in NOT_DONE:
         raise outcome_unknown(f"{place} answered with status {status}, and the request may have been carried out")
 
 
