@@ -22,7 +22,7 @@ from tasks.adapters.http.credentials import AUTH_FAILED, Shown, shown
 from tasks.adapters.http.reading import ACCEPTED, pieces
 from tasks.adapters.http.request import HttpAnswer, fields_of, is_repeatable
 from tasks.adapters.http.transport import LONGEST_IDLE, LONGEST_IDLE_ONCE, Outgoing, sent
-from tasks.adapters.http.verdict import is_fine, raise_if_later, raise_if_unknown
+from tasks.adapters.http.verdict import is_fine, raise_if_later, raise_if_unknown, waited
 from tasks.adapters.http.wire import Exchange
 from tasks.deeds import OUTCOME_UNKNOWN
 
@@ -202,9 +202,9 @@ class Conversation:
         status, place, outgoing = answer.status, state.outgoing.address.place, state.outgoing
         if is_fine(status, self._request.expected_statuses):
             return self._answer(answer, state, self._done(answer, state))
-        raise_if_unknown(status, place, is_repeatable=outgoing.is_repeatable, is_over=outgoing.is_over)
-        retry_after = answer.headers.get("retry-after")
-        raise_if_later(status, retry_after, place, longest_wait=self._connection.longest_wait)
+        wait = waited(answer.headers.get("retry-after"), longest_wait=self._connection.longest_wait)
+        raise_if_unknown(status, place, wait=wait, is_repeatable=outgoing.is_repeatable, is_over=outgoing.is_over)
+        raise_if_later(status, place, wait=wait)
         raise self._error(answer, state)
 
     def _error(self, answer: BaseHTTPResponse, state: _State) -> Exception:

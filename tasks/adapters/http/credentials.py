@@ -22,7 +22,7 @@ from procos.logs import keep_out_of_logs
 from tasks.adapters.http.address import parsed
 from tasks.adapters.http.reading import pieces
 from tasks.adapters.http.transport import Outgoing, sent
-from tasks.adapters.http.verdict import raise_if_later
+from tasks.adapters.http.verdict import raise_if_later, waited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,8 @@ def _fetched(connection: HttpConnection, exchange: Exchange) -> tuple[str, float
         found = json.loads(content)
     except (BusinessError, ValueError, RecursionError):
         found = None
-    raise_if_later(answer.status, answer.headers.get("retry-after"), place, longest_wait=connection.longest_wait)
+    wait = waited(answer.headers.get("retry-after"), longest_wait=connection.longest_wait)
+    raise_if_later(answer.status, place, wait=wait)
     found = found if isinstance(found, dict) else {}
     if answer.status != OK:
         word = found.get("error")
