@@ -124,7 +124,8 @@ TOKENS = _Tokens()
 
 def _key(connection: HttpConnection) -> bytes:
     secret = connection.client_secret.get_secret_value() if connection.client_secret else ""
-    parts = (connection.token_url, connection.client_id, secret, connection.scope, connection.audience)
+    by = (connection.token_auth, connection.ca_file, connection.client_certificate, connection.client_key)
+    parts = (connection.token_url, connection.client_id, secret, connection.scope, connection.audience, *map(str, by))
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 

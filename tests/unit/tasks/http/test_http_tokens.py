@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+import certifi
 import pytest
 from werkzeug import Request, Response
 
@@ -85,7 +86,16 @@ class TestToken:
             ask(tokens.fields, path="x")
         assert (raised.value.code, tokens.given, tokens.refused) == ("AUTH_FAILED", 2, 7)
 
-    @pytest.mark.parametrize("other", [{"scope": "c"}, {"client_id": "other"}, {"client_secret": "another"}])
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"scope": "c"},
+            {"client_id": "other"},
+            {"client_secret": "another"},
+            {"token_auth": "body"},
+            {"ca_file": certifi.where()},
+        ],
+    )
     def test_is_never_that_of_another(self, ask: Ask, tokens: TokenServer, other: dict[str, str]) -> None:
         ask(tokens.fields, path="x")
         ask({**tokens.fields, **other}, path="x")
