@@ -228,16 +228,16 @@ class Conversation:
         return own is not None and any((own.user, own.token, own.api_key, own.client_id))
 
     def _answer(self, answer: BaseHTTPResponse, state: _State, content: Any) -> HttpAnswer:
-        headers: Any = headers_of(answer.headers)
+        reason, url, headers = answer.reason or "", state.outgoing.address.shown, headers_of(answer.headers)
         if self._struck:
-            content, headers = self._struck.strike_in(content), self._struck.strike_in(headers)
-        reason = answer.reason or ""
+            struck: Any = self._struck.strike_in([content, headers, reason, url])
+            content, headers, reason, url = struck
         return HttpAnswer(
             status=answer.status,
             reason=reason[:200] if reason.isprintable() else "",
             headers=headers,
             body=content,
-            url=state.outgoing.address.shown,
+            url=url,
             elapsed_ms=int((time.monotonic() - self._begun) * 1000),
             redirects=state.redirects,
             attempts=state.attempts,

@@ -12,7 +12,7 @@ import certifi
 import pytest
 from werkzeug import Request, Response
 
-from procos.domain.errors import PermanentError, RateLimited, TransientError
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, TransientError
 from tasks.adapters.http.credentials import TOKENS
 from tests.raw_http import RawServer, answer
 
@@ -103,6 +103,22 @@ class TestToken:
 
     def test_is_struck_out_of_the_answer(self, ask: Ask, tokens: TokenServer) -> None:
         assert ask(tokens.fields, path="x")["body"] == {"seen": "Bearer ***"}
+
+    def test_is_struck_out_wherever_the_service_puts_it(
+        self, ask: Ask, tokens: TokenServer, httpserver: HTTPServer
+    ) -> None:
+        def echo(request: Request) -> Response:
+            said = request.headers["Authorization"]
+            return Response("", status=f"404 no {said}", headers={"X-Seen": said})
+
+        def lead_on(request: Request) -> Response:
+            return Response(status=302, headers={"Location": f"/api/{request.headers['Authorization'][7:]}"})
+
+        httpserver.expect_request("/api/lost").respond_with_handler(lead_on)
+        httpserver.expect_request("/api/token-1").respond_with_handler(echo)
+        with pytest.raises(BusinessError, match=r"status 404 no Bearer \*\*\*$") as raised:
+            ask(tokens.fields, path="lost")
+        assert "token-1" not in str(raised.value.variables)
 
     @pytest.mark.parametrize("life", ["soon", None, [], float("nan"), -5, 10**30])
     def test_lives_for_a_while_whatever_the_server_says(self, ask: Ask, tokens: TokenServer, life: object) -> None:

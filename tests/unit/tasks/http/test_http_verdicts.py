@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BlobsUnreachableError, BusinessError, PermanentError, RateLimited, TransientError
+from procos.domain.errors import (
+    BlobsUnreachableError,
+    BusinessError,
+    PermanentError,
+    RateLimited,
+    StepCancelled,
+    TransientError,
+)
 from procos.settings import load_settings
 from tasks.adapters.calling import called, service
 from tasks.adapters.http import transport
 from tasks.adapters.http.adapter import Http
 from tasks.adapters.http.connection import HttpConnection
+from tasks.adapters.http.content import excerpt
 from tasks.adapters.http.verdict import waited
 from tests.raw_http import RawServer, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_httpserver import HTTPServer
@@ -61,6 +69,14 @@ class TestStatus:
             with pytest.raises(BusinessError, match="HTTP_404") as raised:
                 http.call_service("request", AGAIN, deadline=time.monotonic() + 3, idempotency_key="k")
         assert raised.value.variables["http_body"] == '{"why"'
+
+    def test_counts_no_more_where_the_step_is_cancelled_while_the_answer_comes(self) -> None:
+        def pieces() -> Iterator[bytes]:
+            yield b"{"
+            raise StepCancelled("the step was cancelled")
+
+        with pytest.raises(StepCancelled):
+            excerpt(pieces(), "application/json", "https://crm.example")
 
     def test_that_is_expected_is_an_answer(self, ask: Ask, httpserver: HTTPServer) -> None:
         httpserver.expect_request("/api/x").respond_with_json({"why": "new"}, status=404)
