@@ -29,7 +29,8 @@ LARGEST_ANSWER = 8 * 1024 * 1024
 SHORTEST_PATIENCE, LONGEST_PATIENCE = timedelta(seconds=1), timedelta(hours=1)
 """GitHub counts by the hour and Slack by the minute, so more is a mistake; asking again costs little."""
 UNAVAILABLE = 503
-"""RFC 9110 §15.6.4: the server cannot handle the request now. Of other 5xx nobody says how far they came."""
+"""RFC 9110 §15.6.4: the server cannot handle the request now. Proxies say so of requests they have handed on, too;
+only with Retry-After it is sure that nothing was begun. Of other 5xx nobody says how far they came."""
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -91,9 +92,9 @@ def answer_lost(deed: str, why: object, *, is_repeatable: bool) -> TaskError:
     return outcome_unknown(f"{deed}: {why}, and it may have been done")
 
 
-def broken(deed: str, status: int, *, is_repeatable: bool) -> TaskError:
-    """Say that a service failed of itself, with a status of 500 or more."""
-    if status == UNAVAILABLE:
+def broken(deed: str, status: int, *, is_repeatable: bool, headers: Mapping[str, str] | None = None) -> TaskError:
+    """Say that a service failed of itself, with a status of 500 or more; `headers` are those of its answer."""
+    if status == UNAVAILABLE and (is_repeatable or "retry-after" in (headers or {})):
         return TransientError(f"{deed}: the service is unavailable (HTTP {status})", code="UNAVAILABLE")
     return answer_lost(deed, f"the service failed (HTTP {status})", is_repeatable=is_repeatable)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from procos.blobs import BlobReference  # noqa: TC001  # pydantic reads it
 from tasks.adapters.calling import called, service_of
@@ -22,26 +22,32 @@ from tasks.adapters.files.operations import Overwrite  # noqa: TC001  # pydantic
 from tasks.adapters.files.paths import MOST_PARTS
 from tasks.task import TaskContext, process_task
 
-NO_PARAMETERS = {"connection", "operation"}
-
 
 class FileOperationInput(BaseModel):
-    """What to do, where. An operation takes its own of these, and does not look at the others."""
+    """What to do, where. An operation takes its own of these, checks them, and does not look at the others."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     connection: str = Field(description="the name of a connection of type files")
     operation: Literal["read", "write", "list", "stat", "delete", "copy", "checksum"]
-    path: str = Field("", description="relative to the root, with / between names; list: empty for the root")
-    target: str = Field("", description="copy: the path to copy to")
-    content: str | BlobReference | None = Field(None, description="write: a text, or a file in the blob store")
-    document: Any = Field(None, alias="json", description="write: a value to write as JSON, in place of content")
-    read_as: ReadAs = Field("auto", description="read: what the content becomes; auto goes by size and kind")
-    encoding: Encoding = Field("utf-8", description="read, write: of a text")
-    overwrite: Overwrite = Field("fail", description="write, copy: what if the file is there")
-    pattern: str | None = Field(None, description="list: names to list, such as *.csv")
-    recursive: bool = Field(False, description="list: the folders below, too")
-    depth: int = Field(MOST_PARTS, description="list: levels of folders, if recursive")
+    path: SkipValidation[str] = Field(
+        "", description="relative to the root, with / between names; list: empty for the root"
+    )
+    target: SkipValidation[str] = Field("", description="copy: the path to copy to")
+    content: SkipValidation[str | BlobReference | None] = Field(
+        None, description="write: a text, or a file in the blob store"
+    )
+    document: SkipValidation[Any] = Field(
+        None, alias="json", description="write: a value to write as JSON, in place of content"
+    )
+    read_as: SkipValidation[ReadAs] = Field(
+        "auto", description="read: what the content becomes; auto goes by size and kind"
+    )
+    encoding: SkipValidation[Encoding] = Field("utf-8", description="read, write: of a text")
+    overwrite: SkipValidation[Overwrite] = Field("fail", description="write, copy: what if the file is there")
+    pattern: SkipValidation[str | None] = Field(None, description="list: names to list, such as *.csv")
+    recursive: SkipValidation[bool] = Field(False, description="list: the folders below, too")
+    depth: SkipValidation[int] = Field(MOST_PARTS, description="list: levels of folders, if recursive")
 
 
 @process_task(topic="file_operation")
@@ -54,7 +60,7 @@ def file_operation(step: FileOperationInput, context: TaskContext) -> dict[str, 
         TransientError: the disk is full, or the store does not answer.
     """
     files = service_of(Files, step.connection, context)
-    given = step.model_dump(by_alias=True, exclude=NO_PARAMETERS, exclude_none=True)
-    taken = {field.alias or name for name, field in files.operation_of(step.operation).parameters.model_fields.items()}
-    parameters = {name: given[name] for name in given.keys() & taken}
+    taken = files.operation_of(step.operation).parameters.model_fields
+    given = {field.alias or name: getattr(step, name) for name, field in taken.items()}
+    parameters = {name: value for name, value in given.items() if value is not None}
     return dict(called(files, step.operation, parameters, context))

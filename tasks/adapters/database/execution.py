@@ -48,7 +48,7 @@ def executed(
 
     Raises:
         BusinessError: a constraint or a value stands against it.
-        TransientError: the database is not there, busy, or too slow now; nothing was changed.
+        TransientError: the database is not there, busy, or too slow now; nothing was changed, or it may be repeated.
         PermanentError: the statement or the connection is wrong, or OUTCOME_UNKNOWN.
     """
     dialect = dialect_of(url_of(connection))
@@ -86,9 +86,11 @@ def _commit(
         dialect.commit(session)
     except _errors(dialect) as error:
         cause = _cause(error)
-        if is_repeatable or dialect.is_undone(cause):
+        if dialect.is_undone(cause):
             raise dialect.failed(cause, connection, limit) from None
         text = "the connection broke while the statement was committed: it may have been, or not"
+        if is_repeatable:
+            raise TransientError(f"{text}, and may be repeated", code=faults.UNREACHABLE) from None
         raise outcome_unknown(text) from None
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import BusinessError, PermanentError, ProcosError
 from tasks.adapters.adapter import Adapter, Call, Health, operation
 from tasks.adapters.files.content import Measured, kept, too_large, written
-from tasks.adapters.files.faults import ALREADY_EXISTS, business
+from tasks.adapters.files.faults import ALREADY_EXISTS, business, check_time
 from tasks.adapters.files.listing import Walk
 from tasks.adapters.files.operations import (
     Checksum,
@@ -96,8 +96,9 @@ class Files(Adapter):
         return Checksum(size=passed.size, sha256=passed.sha256)
 
     @operation(repeatable=True)
-    def stat(self, wanted: Where, call: Call) -> Found:  # noqa: ARG002  # one look takes no time
+    def stat(self, wanted: Where, call: Call) -> Found:
         """Say whether there is a file or folder, and how large and old it is."""
+        check_time(call, "the root was asked")
         found = self._root.look(self._parts(wanted.path))
         if found is None:
             return Found(exists=False)
@@ -106,14 +107,16 @@ class Files(Adapter):
         return Found(exists=True, is_folder=found.kind is Kind.FOLDER, size=found.size, modified=found.modified)
 
     @operation(repeatable=True)
-    def delete(self, wanted: Where, call: Call) -> Deleted:  # noqa: ARG002  # the same
+    def delete(self, wanted: Where, call: Call) -> Deleted:
         """Delete a file, if there is one."""
+        check_time(call, "the root was asked")
         self._check(self._limits.deletable, "deletable")
         return Deleted(deleted=self._root.delete(self._parts(wanted.path)))
 
     @operation(repeatable=True)
-    def list(self, wanted: List, call: Call) -> Listed:  # noqa: ARG002  # bounded by the number of names
+    def list(self, wanted: List, call: Call) -> Listed:
         """List a folder, by name."""
+        check_time(call, "the root was asked")
         parts = self._parts(wanted.path) if wanted.path else ()
         found = self._root.look(parts)
         if found is None:
@@ -121,7 +124,7 @@ class Files(Adapter):
         if found.kind is Kind.FILE:
             raise business(errno.ENOTDIR)
         walk = Walk(
-            self._root, pattern=wanted.pattern, recursive=wanted.recursive, depth=wanted.depth,
+            self._root, call, pattern=wanted.pattern, recursive=wanted.recursive, depth=wanted.depth,
             hidden=self._limits.hidden,
         )  # fmt: skip
         entries = walk.entries(parts, most=self._limits.most_entries)

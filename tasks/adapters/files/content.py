@@ -13,10 +13,10 @@ from mimetypes import MimeTypes
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from procos.blobs import BlobReference
-from procos.domain.errors import BusinessError, PermanentError, TransientError, VariableError
+from procos.domain.errors import BusinessError, PermanentError, VariableError
 from procos.domain.variables import to_engine
 from tasks.adapters.adapter import INVALID_INPUT
-from tasks.adapters.files.faults import TOO_LARGE
+from tasks.adapters.files.faults import TOO_LARGE, check_time
 from tasks.adapters.files.root import CHUNK
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Measured:
             self.size += len(piece)
             if self.size > self._largest:
                 raise too_large(self._largest)
-            if not self._call.remaining():
-                raise TransientError("the time of the step was over before all bytes had passed", code="TIMEOUT")
+            check_time(self._call, "all bytes had passed")
             self._digest.update(piece)
             yield piece
 

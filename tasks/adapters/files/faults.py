@@ -17,6 +17,8 @@ from tasks.adapters.files.paths import denied
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tasks.adapters.adapter import Call
+
 NOT_FOUND, ALREADY_EXISTS, TOO_LARGE = "NOT_FOUND", "ALREADY_EXISTS", "TOO_LARGE"
 IS_A_FOLDER, NOT_A_FOLDER = "IS_A_FOLDER", "NOT_A_FOLDER"
 ACCESS_DENIED, UNREACHABLE, FULL = "ACCESS_DENIED", "FILES_UNREACHABLE", "DISK_FULL"
@@ -47,6 +49,16 @@ BY_CLASS: Mapping[type[OSError], int] = {
 }
 """Drivers raise these without a number."""
 OF_THE_POOL = {"billiard", "celery"}
+
+
+def check_time(call: Call, rest: str) -> None:
+    """Return while there is time; `rest` says before what it was over.
+
+    Raises:
+        TransientError: TIMEOUT.
+    """
+    if not call.remaining():
+        raise TransientError(f"the time of the step was over before {rest}", code="TIMEOUT")
 
 
 @contextmanager

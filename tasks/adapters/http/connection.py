@@ -109,6 +109,13 @@ class HttpConnection(Bounds):
                 raise PydanticCustomError("http_header", "a header's name or value has characters it may not have")
         return headers
 
+    @field_validator("token", "api_key")
+    @classmethod
+    def _can_be_sent(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not secret.get_secret_value().isprintable():
+            raise PydanticCustomError("http_secret", "a line break or control character, which cannot be sent")
+        return secret
+
     @field_validator("api_key_header", "idempotency_header")
     @classmethod
     def _is_a_header_name(cls, name: str | None) -> str | None:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from procos.blobs.reference import CHARSET, OCTETS, safe_media_type
-from procos.domain.errors import BusinessError, PermanentError, TaskError
+from procos.domain.errors import BusinessError, PermanentError, TransientError
 from procos.domain.variables import DEEPEST
 from tasks.adapters.http.reading import RESPONSE_TOO_LARGE
 from tasks.adapters.http.transport import RESPONSE_INVALID
@@ -96,7 +96,7 @@ def excerpt(stream: Iterator[bytes], media_type: str, place: str) -> Any:
             if len(whole) > LARGEST_ERROR:
                 is_cut = True
                 break
-    except TaskError:
+    except (BusinessError, PermanentError, TransientError):
         is_cut = True  # the status says what matters
     content = bytes(whole[:LARGEST_ERROR])
     kind = kind_of(media_type)

@@ -22,8 +22,9 @@ from tasks.adapters.http.credentials import AUTH_FAILED, Shown, shown
 from tasks.adapters.http.reading import ACCEPTED, pieces
 from tasks.adapters.http.request import HttpAnswer, fields_of, is_repeatable
 from tasks.adapters.http.transport import LONGEST_IDLE, LONGEST_IDLE_ONCE, Outgoing, sent
-from tasks.adapters.http.verdict import is_fine, raise_if_later, raise_if_unknown
+from tasks.adapters.http.verdict import is_fine, raise_if_later, raise_if_unknown, waited
 from tasks.adapters.http.wire import Exchange
+from tasks.deeds import OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,10 +82,7 @@ class Conversation:
         answer, state = self._let_in(address, body)
         try:
             while self._leads_on(answer):
-                following = self._following(answer, state, body)
-                answer.close()
-                state.outgoing, state.exchange, state.redirects = following, self._exchange(), state.redirects + 1
-                answer = self._sent(state)
+                answer = self._led_on(answer, state, body)
             return self._judged(answer, state)
         except BaseException:
             answer.close()
@@ -148,6 +146,21 @@ class Conversation:
             return {"content-length": str(body.size)}
         return {"content-length": "0"} if self._request.method in {"POST", "PUT", "PATCH"} else {}
 
+    def _led_on(self, answer: BaseHTTPResponse, state: _State, body: Body | None) -> BaseHTTPResponse:
+        """Follow a redirect; where that says that what must not be done twice was done, no error may deny it."""
+        outgoing = state.outgoing
+        is_over = outgoing.is_over or not (outgoing.is_repeatable or answer.status in WITH_BODY)
+        try:
+            state.outgoing = replace(self._following(answer, state, body), is_over=is_over)
+            answer.close()
+            state.exchange, state.redirects = self._exchange(), state.redirects + 1
+            return self._sent(state)
+        except (BusinessError, PermanentError) as error:
+            if not is_over or error.code == OUTCOME_UNKNOWN:
+                raise
+            text = f"{outgoing.address.place}: the request was taken, and its result is not to be had ({error})"
+            raise outcome_unknown(text) from error
+
     def _following(self, answer: BaseHTTPResponse, state: _State, body: Body | None) -> Outgoing:
         """Return the request a redirect asks for.
 
@@ -175,10 +188,7 @@ class Conversation:
                 headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
             return replace(outgoing, address=address, headers=headers, body=content)
         headers = {name: value for name, value in headers.items() if not name.startswith("content-")}
-        is_over = outgoing.is_over or not outgoing.is_repeatable
-        return replace(
-            outgoing, method="GET", address=address, headers=headers, body=None, is_repeatable=True, is_over=is_over
-        )
+        return replace(outgoing, method="GET", address=address, headers=headers, body=None, is_repeatable=True)
 
     def _sent(self, state: _State) -> BaseHTTPResponse:
         at_home = state.outgoing.address.origin == self._home
@@ -192,9 +202,9 @@ class Conversation:
         status, place, outgoing = answer.status, state.outgoing.address.place, state.outgoing
         if is_fine(status, self._request.expected_statuses):
             return self._answer(answer, state, self._done(answer, state))
-        raise_if_unknown(status, place, is_repeatable=outgoing.is_repeatable, is_over=outgoing.is_over)
-        retry_after = answer.headers.get("retry-after")
-        raise_if_later(status, retry_after, place, longest_wait=self._connection.longest_wait)
+        wait = waited(answer.headers.get("retry-after"), longest_wait=self._connection.longest_wait)
+        raise_if_unknown(status, place, wait=wait, is_repeatable=outgoing.is_repeatable, is_over=outgoing.is_over)
+        raise_if_later(status, place, wait=wait)
         raise self._error(answer, state)
 
     def _error(self, answer: BaseHTTPResponse, state: _State) -> Exception:
@@ -218,16 +228,16 @@ class Conversation:
         return own is not None and any((own.user, own.token, own.api_key, own.client_id))
 
     def _answer(self, answer: BaseHTTPResponse, state: _State, content: Any) -> HttpAnswer:
-        headers: Any = headers_of(answer.headers)
+        reason, url, headers = answer.reason or "", state.outgoing.address.shown, headers_of(answer.headers)
         if self._struck:
-            content, headers = self._struck.strike_in(content), self._struck.strike_in(headers)
-        reason = answer.reason or ""
+            struck: Any = self._struck.strike_in([content, headers, reason, url])
+            content, headers, reason, url = struck
         return HttpAnswer(
             status=answer.status,
             reason=reason[:200] if reason.isprintable() else "",
             headers=headers,
             body=content,
-            url=state.outgoing.address.shown,
+            url=url,
             elapsed_ms=int((time.monotonic() - self._begun) * 1000),
             redirects=state.redirects,
             attempts=state.attempts,
@@ -237,11 +247,12 @@ class Conversation:
         """Return the content; what must not be done twice has been done, so no fault of ours may lead to that."""
         try:
             return self._content(answer, state)
-        except BlobsUnreachableError as error:
-            if state.outgoing.is_repeatable and not state.outgoing.is_over:
+        except (BlobsUnreachableError, PermanentError) as error:
+            is_ours = isinstance(error, BlobsUnreachableError) or error.code != OUTCOME_UNKNOWN
+            if not is_ours or (state.outgoing.is_repeatable and not state.outgoing.is_over):
                 raise
             text = f"{state.outgoing.address.place} answered with status {answer.status}, and that could not be kept"
-            raise outcome_unknown(text) from error
+            raise outcome_unknown(f"{text} ({error})") from error
 
     def _content(self, answer: BaseHTTPResponse, state: _State) -> Any:
         form, place, bounds = self._request.response_as, state.outgoing.address.place, self._connection

@@ -22,7 +22,7 @@ from procos.logs import keep_out_of_logs
 from tasks.adapters.http.address import parsed
 from tasks.adapters.http.reading import pieces
 from tasks.adapters.http.transport import Outgoing, sent
-from tasks.adapters.http.verdict import raise_if_later
+from tasks.adapters.http.verdict import raise_if_later, waited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,28 +77,46 @@ def _bearer(token: str) -> Shown:
     return Shown(headers={"Authorization": f"Bearer {token}"})
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where one token is kept; who holds the lock asks for it, the others have what comes."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    token: str = field(default="", repr=False)
+    ends: float = 0.0
+
+
 class _Tokens:
-    """The tokens of this process."""
+    """The tokens of this process, each with a lock of its own: one server that hangs makes nobody else wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[bytes, tuple[str, float]] = {}
+        self._places: dict[bytes, _Place] = {}
 
     def token(self, connection: HttpConnection, exchange: Callable[[], Exchange], *, instead_of: str | None) -> str:
-        """Return a token, the one we have unless it is the one that was refused."""
-        key = _key(connection)
-        with self._lock:  # one thread asks, the others have its token
-            token, ends = self._known.get(key, ("", 0.0))
-            if token and token != instead_of and time.monotonic() < ends:
-                return token
-            token, life = _fetched(connection, exchange())
-            self._known[key] = (token, time.monotonic() + max(life - MARGIN, life / 2))
+        """Return a token, the one we have unless it is the one that was refused.
+
+        Raises:
+            PermanentError, TransientError, RateLimited: as `shown`.
+        """
+        asking = exchange()
+        with self._lock:
+            place = self._places.setdefault(_key(connection), _Place())
+        if not place.lock.acquire(timeout=max(asking.deadline - time.monotonic(), 0.0)):
+            raise TransientError("the token server leaves another step waiting", code="TOKEN_MISSING")
+        try:
+            if not place.token or place.token == instead_of or time.monotonic() >= place.ends:
+                place.token, life = _fetched(connection, asking)
+                place.ends = time.monotonic() + max(life - MARGIN, life / 2)
+            token = place.token
+        finally:
+            place.lock.release()
         keep_out_of_logs(token)
         return token
 
     def forget(self) -> None:
         """Forget all of them."""
-        self._known.clear()
+        self._places.clear()
 
 
 TOKENS = _Tokens()
@@ -106,7 +124,8 @@ TOKENS = _Tokens()
 
 def _key(connection: HttpConnection) -> bytes:
     secret = connection.client_secret.get_secret_value() if connection.client_secret else ""
-    parts = (connection.token_url, connection.client_id, secret, connection.scope, connection.audience)
+    by = (connection.token_auth, connection.ca_file, connection.client_certificate, connection.client_key)
+    parts = (connection.token_url, connection.client_id, secret, connection.scope, connection.audience, *map(str, by))
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
@@ -120,7 +139,8 @@ def _fetched(connection: HttpConnection, exchange: Exchange) -> tuple[str, float
         found = json.loads(content)
     except (BusinessError, ValueError, RecursionError):
         found = None
-    raise_if_later(answer.status, answer.headers.get("retry-after"), place, longest_wait=connection.longest_wait)
+    wait = waited(answer.headers.get("retry-after"), longest_wait=connection.longest_wait)
+    raise_if_later(answer.status, place, wait=wait)
     found = found if isinstance(found, dict) else {}
     if answer.status != OK:
         word = found.get("error")

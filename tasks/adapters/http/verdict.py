@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 TOO_MANY, UNAVAILABLE = HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
 LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 """The request was not taken: RFC 9110, section 15.5.9, and RFC 8470, section 5.2."""
-NOT_DONE = {HTTPStatus.NOT_IMPLEMENTED, UNAVAILABLE, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED}
-"""Of the 5xx, those that say that nothing was begun; the others may come after the work, or from a proxy before it."""
+NOT_DONE = {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED}
+"""Of the 5xx, those that say that nothing was begun. The others may come after the work; a 503 without Retry-After,
+which says that it will be taken later, also comes from proxies that have handed the request on."""
 SERVER_ERRORS = range(500, 600)
 SUCCESS = range(200, 300)
 USUAL_WAIT = timedelta(seconds=30)
@@ -26,36 +27,38 @@ USUAL_WAIT = timedelta(seconds=30)
 SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-def raise_if_later(status: int, retry_after: str | None, place: str, *, longest_wait: float) -> None:
-    """Return if a status asks neither for patience nor for another try.
+def raise_if_later(status: int, place: str, *, wait: timedelta | None) -> None:
+    """Return if a status asks neither for patience nor for another try; `wait` is what Retry-After says.
 
     Raises:
         RateLimited: 429, and 503 with Retry-After.
         TransientError: 408, 425 and 5xx.
     """
-    wait = waited(retry_after, longest_wait=longest_wait)
     if status == TOO_MANY or (status == UNAVAILABLE and wait is not None):
         raise RateLimited(f"{place} asks for patience with status {status}", retry_in=wait or USUAL_WAIT)
     if status in LATER or status in SERVER_ERRORS:
         raise TransientError(f"{place} answered with status {status}", code=f"HTTP_{status}")
 
 
-def raise_if_unknown(status: int, place: str, *, is_repeatable: bool, is_over: bool = False) -> None:
-    """Return if a status says whether a request was carried out, or if that does not matter.
+def raise_if_unknown(
+    status: int, place: str, *, wait: timedelta | None, is_repeatable: bool, is_over: bool = False
+) -> None:
+    """Return if a status that is no success says whether a request was carried out, or if that does not matter.
 
     Args:
         status: of the answer.
         place: who gave it.
+        wait: what its Retry-After says.
         is_repeatable: whether the request may be sent again.
         is_over: whether it led to what must not be done twice, and this only asks for the result of that.
 
     Raises:
         PermanentError: OUTCOME_UNKNOWN.
     """
-    is_error = status in SERVER_ERRORS
-    if is_over and (is_error or status in LATER or status == TOO_MANY):
+    if is_over:
         raise outcome_unknown(f"{place}: the request was taken, and what asked for its result got status {status}")
-    if not is_repeatable and is_error and status not in NOT_DONE:
+    is_put_off = status == UNAVAILABLE and wait is not None
+    if not is_repeatable and status in SERVER_ERRORS and status not in NOT_DONE and not is_put_off:
         raise outcome_unknown(f"{place} answered with status {status}, and the request may have been carried out")
 
 

@@ -260,7 +260,7 @@ class TestBrokenConnections:
                 statements={"touch": "UPDATE orders SET note = note"},
                 repeatable=["touch"],
             )
-            with pytest.raises(TransientError):
+            with pytest.raises(TransientError, match="it may have been, or not"):
                 Database(desk).call_service("query", {"statement": "touch"}, deadline=_soon(), idempotency_key="a")
 
     def test_of_the_pool_are_replaced_unseen(self, ask: Ask, superuser: psycopg.Connection[Any]) -> None:

