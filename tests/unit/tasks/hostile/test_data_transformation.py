@@ -35,6 +35,7 @@ TEMPLATES = {
     "nested-loops": ("{% for a in data %}{% for b in data %}{% for c in data %}{% endfor %}{% endfor %}{% endfor %}",
                      "goes round more than 100000 times"),
     "loop-text": ("{% for a in data %}{% for b in data %}{{ data }}{% endfor %}{% endfor %}", "becomes longer than"),
+    "json-of-json": ("{{ '\"'" + "|tojson" * 20 + "|length }}", "becomes longer than 1000000 characters"),
     "times-text": ("{{ 'x' * 1000000000 }}", "computes with what is no number"),
     "times-list": ("{{ data * 1000000000 }}", "computes with what is no number"),
     "power": ("{{ 9 ** 999999 }}", "** is not allowed"),
