@@ -36,7 +36,7 @@ LIMIT = timedelta(seconds=5)
 SIMPLE_SCHEMA, SIMPLE_DOCUMENT, SIMPLE_PATTERNS = 2000, 2000, 20
 """Values of a schema and a document, and patterns, that are looked at in the worker itself, in milliseconds."""
 SIMPLE_TEXT = 65_536
-"""Characters of all texts of such a document."""
+"""Characters of all texts and names of such a document."""
 COSTLY = {"$dynamicRef", "$recursiveRef", "$ref", "unevaluatedItems", "unevaluatedProperties"}
 """Rules that can look at one value any number of times."""
 PATTERNS = {"pattern", "patternProperties"}

@@ -58,6 +58,7 @@ class Look:
 
     values: int = 0
     characters: int = 0
+    """Of texts and names."""
     flaws: list[Flaw] = field(default_factory=list)
 
 
@@ -121,7 +122,7 @@ def jsonable(name: str, value: object) -> Any:
 
 
 def looked_through(value: Any) -> Look:
-    """Look at every value and name in a JSON value, without recursion; stop where there are too many of them or of flaws."""
+    """Look at every value and name in a JSON value, without recursion; stop at too many of them, or of flaws."""
     look = Look(values=1)
     layers: list[Iterator[tuple[Any, Way]]] = [iter([(value, None)])]
     while layers and len(look.flaws) < MOST_FLAWS:
@@ -137,7 +138,9 @@ def looked_through(value: Any) -> Look:
             if look.values > MOST_VALUES:  # counted before they are looked at, which would take a while
                 look.flaws = [Flaw(way=None, reason=f"has more than {MOST_VALUES} values")]
                 break
-            look.flaws += islice(_flaws_of_names(one, way), MOST_FLAWS - len(look.flaws))
+            if isinstance(one, dict):
+                look.characters += sum(map(len, one))
+                look.flaws += islice(_flaws_of_names(one, way), MOST_FLAWS - len(look.flaws))
             layers.append(_members(one, way))
     return look
 
@@ -147,8 +150,8 @@ def _members(one: dict[str, Any] | list[Any], way: Way) -> Iterator[tuple[Any, W
     return ((member, (way, step)) for step, member in steps)
 
 
-def _flaws_of_names(one: dict[str, Any] | list[Any], way: Way) -> Iterator[Flaw]:
-    for name in one if isinstance(one, dict) else ():
+def _flaws_of_names(one: dict[str, Any], way: Way) -> Iterator[Flaw]:
+    for name in one:
         if reason := _flaw_of_name(name):
             yield Flaw(way=way, reason=reason)
 

@@ -32,6 +32,9 @@ class TestLook:
     def test_counts_the_whole_and_every_value_in_it(self, value: Any, values: int) -> None:
         assert looked_through(value).values == values
 
+    def test_counts_the_characters_of_texts_and_names(self) -> None:
+        assert looked_through({"ab": ["cde", {"f": "ü"}], "": 12345}).characters == 7
+
     def test_meets_flaws_in_the_order_of_the_text(self) -> None:
         value = {"a": ["\0", {"b": "x\0"}], "c\0": float("inf")}
         assert said_of(value) == [

@@ -116,6 +116,7 @@ DATA: dict[str, dict[str, Any]] = {
     "no-json": {"data": "<xml/>", "data_format": "json"},
     "no-text": {"data": 7, "data_format": "json"},
     "10-megabytes": {"data": "x" * 10_000_000},
+    "10-megabytes-of-names": {"data": [{f"{n:0999}": 1} for n in range(10_000)]},
     "long-name": {"data": {"x" * 100_000: 1}},
 }
 
