@@ -37,6 +37,10 @@ SIMPLE_SCHEMA, SIMPLE_DOCUMENT, SIMPLE_PATTERNS = 2000, 2000, 20
 """Values of a schema and a document, and patterns, that are looked at in the worker itself, in milliseconds."""
 SIMPLE_TEXT = 65_536
 """Characters of all texts and names of such a document."""
+MOST_LOOKS, CHARACTERS_PER_LOOK = 10_000, 64
+"""Values of a schema times those of a document, long texts counting for several: each pair of a rule and a value may be
+a problem with a copy of the value in it, and all are made before the first is named. Beyond that it is done beside.
+"""
 COSTLY = {"$dynamicRef", "$recursiveRef", "$ref", "unevaluatedItems", "unevaluatedProperties"}
 """Rules that can look at one value any number of times."""
 PATTERNS = {"pattern", "patternProperties"}
@@ -78,7 +82,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         TransientError: it was not read in time.
     """
     text = _written(schema)
-    if _is_simple(text):
+    if _simple_values(text):
         _compiled(text)
     else:
         _asked({"schema": text})
@@ -92,15 +96,16 @@ def problems(schema: Mapping[str, Any], document: Any) -> list[Problem]:
         TransientError: it was not decided in time.
     """
     text, look = _written(schema), looked_through(document)
-    is_simple = _is_simple(text) and _is_small(look)
+    values = _simple_values(text)
     if look.flaws:
         check_schema(schema)
         return [_flaw(flaw) for flaw in look.flaws[:MOST_PROBLEMS]]
-    if not is_simple:
+    if not (values and _is_small(look)):
         return _found_beside(text, schema, document)
-    compiled = _compiled(text)
-    if compiled.is_valid(document):
+    if _compiled(text).is_valid(document):
         return []
+    if values * (look.values + look.characters // CHARACTERS_PER_LOOK) > MOST_LOOKS:
+        return _found_beside(text, schema, document)
     return [_problem(finding, schema) for finding in program.findings(text, document, MOST_PROBLEMS)]
 
 
@@ -131,8 +136,8 @@ def _wrong(reason: str) -> PermanentError:
 
 
 @lru_cache(maxsize=program.KEPT)
-def _is_simple(text: str) -> bool:
-    """Whether a schema looks at no value more often than it has lines."""
+def _simple_values(text: str) -> int:
+    """Return how many values a simple schema has, which looks at nothing more often than that; else 0."""
     values = patterns = 0
     left = [json.loads(text)]
     while left:
@@ -140,12 +145,12 @@ def _is_simple(text: str) -> bool:
         values += 1
         if isinstance(value, dict):
             if COSTLY & value.keys():
-                return False
+                return 0
             patterns += len(PATTERNS & value.keys()) and len(value.get("patternProperties", [0]) or [0])
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
-    return values <= SIMPLE_SCHEMA and patterns <= SIMPLE_PATTERNS
+    return values if values <= SIMPLE_SCHEMA and patterns <= SIMPLE_PATTERNS else 0
 
 
 def _is_small(look: Look) -> bool:

@@ -108,6 +108,13 @@ DOCUMENTS: dict[str, tuple[dict[str, Any], Any, str]] = {
     "markup": ({"type": "object"}, "<script>alert(1)</script>", "(all): expected object, got string"),
 }
 
+CROWDED: dict[str, tuple[dict[str, Any], Any]] = {
+    "each-item": ({"items": {"allOf": [{"minimum": 5}] * 400}}, [1] * 400),
+    "one-list": ({"allOf": [{"type": "string"}] * 400}, [1] * 400),
+    "one-text": ({"allOf": [{"minLength": 99_999}] * 400}, "x" * 60_000),
+}
+"""Small schemas and documents, of which each rule and each value make a problem."""
+
 TEXTS = {
     "deep": "[" * 100_000 + "]" * 100_000,
     "million-digits": "1" * 1_000_000,
@@ -190,6 +197,16 @@ class TestHostileDocument:
     def test_with_a_million_faults_has_one(self) -> None:
         (found,) = validate(schema={"items": {"type": "string"}}, data=[1] * 300_000)
         assert found.startswith("(all): is not valid; its problems are too many")
+
+    @pytest.mark.parametrize(("schema", "data"), CROWDED.values(), ids=CROWDED)
+    def test_with_a_problem_for_each_of_many_rules_is_judged_beside_the_worker(
+        self, schema: dict[str, Any], data: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def in_the_worker(*_: object) -> list[Any]:
+            raise AssertionError
+
+        monkeypatch.setattr(schema_program, "findings", in_the_worker)
+        assert validate(schema=schema, data=data)
 
     @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
     def test_of_a_wrong_text_is_refused(self, text: str) -> None:
