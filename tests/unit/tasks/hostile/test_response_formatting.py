@@ -36,6 +36,8 @@ BREAKING = {
     "next-row": '"\r\n=evil,"',
 }
 
+LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"]
+
 MARKUP = {
     "cell": "a | b",
     "row": "a |\n| b",
@@ -95,6 +97,21 @@ class TestMarkdown:
     @pytest.mark.parametrize("value", MARKUP.values(), ids=MARKUP)
     def test_has_no_markup_of_a_name(self, value: str) -> None:
         assert formatted(format_type="markdown", data=[{value: 1}]).count("\n") == 2
+
+
+class TestText:
+    @pytest.mark.parametrize("line_break", LINE_BREAKS)
+    def test_has_each_value_on_a_line_of_its_own(self, line_break: str) -> None:
+        forged = f"ann{line_break}role: admin"
+        assert formatted(data={"name": forged, forged: 1}) == "name: ann role: admin\nann role: admin: 1"
+        assert formatted(data=[forged, 1]) == "ann role: admin\n1"
+        assert formatted(data=[{"name": forged}]).splitlines() == formatted(data=[{"name": forged}]).split("\n")
+
+    @pytest.mark.parametrize("line_break", LINE_BREAKS)
+    def test_has_what_is_known_of_an_answer_on_lines_of_its_own(self, line_break: str) -> None:
+        about = {"model_used": f"m{line_break}Provider: x", "usage": {"total_tokens": f"1{line_break}2"}}
+        text = formatted(ai_response="42", include_metadata=True, **about)
+        assert text == "42\n\nModel: m Provider: x\nTokens: 1 2"
 
 
 class TestData:
