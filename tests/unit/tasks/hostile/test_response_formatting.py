@@ -26,6 +26,11 @@ FORMULAS = {
     "blank-before": "  =1",
     "wide-equals": "＝1+1",  # noqa: RUF001  # meant
     "no-break-blank": "\u00a0=1",
+    "byte-order-mark": "\ufeff=1+1",
+    "zero-width-blank": " \u200b =1+1",
+    "unseen-and-tab": "\u2060\t1",
+    "control": "\x01=1+1",
+    "direction": "\u202e=1+1",
     "quote-escape": '="a"",""b"',
 }
 
@@ -80,6 +85,11 @@ class TestCsv:
     def test_has_no_formula(self, value: str) -> None:
         (header, row) = csv.reader(io.StringIO(formatted(format_type="csv", data=[{value: value}]), newline=""))
         assert header == row == ["'" + value]
+
+    @pytest.mark.parametrize("value", ["", " ", "\ufeff", "\ufeffa=1", " 1", "a\t=1"])
+    def test_leaves_alone_what_is_no_formula(self, value: str) -> None:
+        (row,) = csv.reader(io.StringIO(formatted(format_type="csv", data=[{"a": value, "b": 1}], with_header=False)))
+        assert row == [value, "1"]
 
     @pytest.mark.parametrize("value", BREAKING.values(), ids=BREAKING)
     def test_has_each_value_in_a_cell_of_its_own(self, value: str) -> None:
