@@ -74,6 +74,16 @@ class Problem:
         return f"{self.place}: {self.reason}"
 
 
+def check_length(schema: str) -> None:
+    """Refuse the text of a schema that is too long.
+
+    Raises:
+        PermanentError: it is.
+    """
+    if len(schema) > LARGEST_SCHEMA:
+        raise _wrong(f": it has {len(schema)} characters, at most {LARGEST_SCHEMA} are read")
+
+
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse a schema that is wrong itself, before anything is done that it is for.
 
@@ -125,9 +135,8 @@ def _written(schema: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(schema, sort_keys=True, allow_nan=False)
     except (RecursionError, TypeError, ValueError):
-        raise _wrong(" is no JSON, or is nested too deeply") from None
-    if len(text) > LARGEST_SCHEMA:
-        raise _wrong(f" has {len(text)} characters, at most {LARGEST_SCHEMA} are read")
+        raise _wrong(": it is no JSON, or is nested too deeply") from None
+    check_length(text)
     return text
 
 
