@@ -119,7 +119,7 @@ def _on_mapping(task: etree._Element) -> Iterator[Note]:
 
 
 def _on_transformation(task: etree._Element) -> Iterator[Note]:
-    """Read the JSONata of a transformation, and remark on what says how to transform and is no constant."""
+    """Read the JSONata or Jinja of a transformation, and remark on what says how to transform and is no constant."""
     if task.get(f"{CAMUNDA}topic") != TRANSFORMATION:
         return
     inputs = {found.get("name"): found for found in task.iter(f"{CAMUNDA}inputParameter")}
@@ -129,7 +129,7 @@ def _on_transformation(task: etree._Element) -> Iterator[Note]:
     if constant is None:
         text = f"its {name} is no constant: whoever writes that variable computes with all the data of this step"
         yield _note(task, text, is_fault=False)
-    elif name == "expression" and (fault := _expression_fault(constant)):
+    elif fault := (_template_fault if name == "template" else _expression_fault)(constant):
         yield Note(text=f"{name} {fault}", line=line_of(inputs[name]), element=task.get("id"))
 
 
@@ -141,6 +141,19 @@ def _constant(parameter: etree._Element) -> str | None:
 
 def _expression_fault(text: str) -> str | None:
     return length_fault(text) or syntax_fault(text)
+
+
+def _template_fault(text: str) -> str | None:
+    from tasks.templates.grammar import TemplateError
+    from tasks.templates.sandbox import compiled  # imports jinja2, which few models need
+
+    if fault := length_fault(text):
+        return fault
+    try:
+        compiled(text)
+    except TemplateError as error:
+        return f"is wrong: {error}"
+    return None
 
 
 def _properties(task: etree._Element, name: str) -> Iterable[etree._Element]:

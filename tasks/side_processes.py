@@ -4,8 +4,10 @@ A regular expression that backtracks, one call that makes a text of a gigabyte, 
 billion times would hold up every thread of a worker, its signs of life included, and have it taken for dead. Done here
 it costs a process. Programs are started when needed and kept: a question costs a fraction of a millisecond.
 
-A program is a file that imports nothing of ProcOS. It sends `READY`, then answers message after message, each with its
-length in `SIZE_BYTES` before it. `tasks.mapping.expressions` and `tasks.generic.json_schema` are the callers.
+A program is a file that imports nothing of ProcOS. It gets the number of its socket, and the seconds after which it
+ends by itself over one request: a worker that was killed can kill nobody. It sends `READY`, then answers message after
+message, each with its length in `SIZE_BYTES` before it. `tasks.mapping.expressions` and `tasks.generic.json_schema` are
+the callers.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ MOST = 4
 TURN_SECONDS = 30.0
 START_SECONDS = 30.0
 END_SECONDS = 5.0
+ORPHAN_SECONDS = 5.0
+"""How much longer a program works at one answer than its worker would let it."""
 PIECE = 1 << 16
 
 
@@ -101,14 +105,18 @@ class SideProcesses:
                 if process.is_alive():
                     return process
                 process.end()
-        return _SideProcess(self._program)
+        return _SideProcess(self._program, alone=self._within.total_seconds() + ORPHAN_SECONDS)
 
 
 class _SideProcess:
     """One process, and the socket to it; one thread at a time."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, *, alone: float) -> None:
         """Start it.
+
+        Args:
+            program: the file that is run.
+            alone: the seconds after which it ends by itself over one request.
 
         Raises:
             OSError, EOFError: it does not start.
@@ -116,7 +124,7 @@ class _SideProcess:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own program
-                [sys.executable, "-P", str(program), str(theirs.fileno())],
+                [sys.executable, "-P", str(program), str(theirs.fileno()), str(alone)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # a library may print what it cannot use, which may be data

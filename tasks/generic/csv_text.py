@@ -1,21 +1,25 @@
 """Writes rows as CSV (RFC 4180) that a spreadsheet shows and does not run.
 
 A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break is a formula to a spreadsheet, which may call other
-programs and addresses with what stands in the neighbouring cells. Such texts get an apostrophe before them, blanks and
-wide forms of the signs included; numbers stay numbers. Source: OWASP, "CSV Injection".
+programs and addresses with what stands in the neighbouring cells. Such texts get an apostrophe before them, wide forms
+of the signs included, blanks and unseen characters before them passed over; numbers stay numbers.
+Source: OWASP, "CSV Injection".
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from typing import Any
 
 from procos.domain.errors import BusinessError
 from tasks.blobs import INVALID_INPUT
 from tasks.generic.rows import are_objects, columns_of, compact
 
-FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  # the wide forms, which spreadsheets take for the others
+FORMULA_SIGNS = frozenset("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  # the wide forms, which spreadsheets take for the others
+UNSEEN = {"Cc", "Cf"}
+"""Categories of Unicode: control characters, and such as the byte order mark, which a spreadsheet passes over."""
 GUARD = "'"
 
 
@@ -50,4 +54,14 @@ def _cell(value: Any, *, guards: bool) -> str:
     text = compact(value)
     if not guards or isinstance(value, int | float):
         return text
-    return f"{GUARD}{text}" if text.startswith(FORMULA_SIGNS) or text.lstrip().startswith(FORMULA_SIGNS) else text
+    return f"{GUARD}{text}" if _may_run(text) else text
+
+
+def _may_run(text: str) -> bool:
+    """Whether the first character that a spreadsheet sees begins a formula."""
+    for character in text:
+        if character in FORMULA_SIGNS:
+            return True
+        if not (character.isspace() or unicodedata.category(character) in UNSEEN):
+            return False
+    return False

@@ -32,7 +32,7 @@ LONGEST_TEMPLATE = 10_000
 """Characters, as many as an expression may have."""
 LONGEST_FILLING = timedelta(seconds=2)
 MOST_CHARACTERS = 4 * 1024 * 1024
-"""Of all texts in the data of one step: what the evaluation beside the worker can hold several times over."""
+"""Of all texts and names in the data of one step: what the evaluation beside the worker can hold several times over."""
 
 
 class DataTransformationInput(BaseModel):
@@ -90,7 +90,7 @@ def _data(step: DataTransformationInput) -> Any:
         given = step.data if step.data_format == "value" else text_of_json("data", step.data)
         data, name = plain("data", given), "data"
     if (characters := looked_through(data).characters) > MOST_CHARACTERS:
-        said = f"{name}: {characters} characters of text, at most {MOST_CHARACTERS} are transformed"
+        said = f"{name}: {characters} characters of texts and names, at most {MOST_CHARACTERS} are transformed"
         raise BusinessError("INVALID_INPUT", said)
     return data
 

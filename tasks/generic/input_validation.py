@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from procos.domain.errors import BusinessError
 from procos.logs import get_logger
-from tasks.generic.json_schema import message_of, problems
+from tasks.generic.json_schema import check_length, message_of, problems
 from tasks.generic.json_values import jsonable, parsed, text_of_json
 from tasks.generic.schema_library import named_schema
 from tasks.task import TaskContext, process_task
@@ -39,7 +39,10 @@ def _parsed_once(schema: str) -> Any:
 
 
 def _parsed(schema: object) -> object:
-    return _parsed_once(schema) if isinstance(schema, str) else schema
+    if not isinstance(schema, str):
+        return schema
+    check_length(schema)  # before it is read, and kept
+    return _parsed_once(schema)
 
 
 class InputValidationInput(BaseModel):

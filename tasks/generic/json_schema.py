@@ -36,7 +36,11 @@ LIMIT = timedelta(seconds=5)
 SIMPLE_SCHEMA, SIMPLE_DOCUMENT, SIMPLE_PATTERNS = 2000, 2000, 20
 """Values of a schema and a document, and patterns, that are looked at in the worker itself, in milliseconds."""
 SIMPLE_TEXT = 65_536
-"""Characters of all texts of such a document."""
+"""Characters of all texts and names of such a document."""
+MOST_LOOKS, CHARACTERS_PER_LOOK = 10_000, 64
+"""Values of a schema times those of a document, long texts counting for several: each pair of a rule and a value may be
+a problem with a copy of the value in it, and all are made before the first is named. Beyond that it is done beside.
+"""
 COSTLY = {"$dynamicRef", "$recursiveRef", "$ref", "unevaluatedItems", "unevaluatedProperties"}
 """Rules that can look at one value any number of times."""
 PATTERNS = {"pattern", "patternProperties"}
@@ -70,6 +74,16 @@ class Problem:
         return f"{self.place}: {self.reason}"
 
 
+def check_length(schema: str) -> None:
+    """Refuse the text of a schema that is too long.
+
+    Raises:
+        PermanentError: it is.
+    """
+    if len(schema) > LARGEST_SCHEMA:
+        raise _wrong(f": it has {len(schema)} characters, at most {LARGEST_SCHEMA} are read")
+
+
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse a schema that is wrong itself, before anything is done that it is for.
 
@@ -78,7 +92,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         TransientError: it was not read in time.
     """
     text = _written(schema)
-    if _is_simple(text):
+    if _simple_values(text):
         _compiled(text)
     else:
         _asked({"schema": text})
@@ -92,15 +106,16 @@ def problems(schema: Mapping[str, Any], document: Any) -> list[Problem]:
         TransientError: it was not decided in time.
     """
     text, look = _written(schema), looked_through(document)
-    is_simple = _is_simple(text) and _is_small(look)
+    values = _simple_values(text)
     if look.flaws:
         check_schema(schema)
         return [_flaw(flaw) for flaw in look.flaws[:MOST_PROBLEMS]]
-    if not is_simple:
+    if not (values and _is_small(look)):
         return _found_beside(text, schema, document)
-    compiled = _compiled(text)
-    if compiled.is_valid(document):
+    if _compiled(text).is_valid(document):
         return []
+    if values * (look.values + look.characters // CHARACTERS_PER_LOOK) > MOST_LOOKS:
+        return _found_beside(text, schema, document)
     return [_problem(finding, schema) for finding in program.findings(text, document, MOST_PROBLEMS)]
 
 
@@ -120,9 +135,8 @@ def _written(schema: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(schema, sort_keys=True, allow_nan=False)
     except (RecursionError, TypeError, ValueError):
-        raise _wrong(" is no JSON, or is nested too deeply") from None
-    if len(text) > LARGEST_SCHEMA:
-        raise _wrong(f" has {len(text)} characters, at most {LARGEST_SCHEMA} are read")
+        raise _wrong(": it is no JSON, or is nested too deeply") from None
+    check_length(text)
     return text
 
 
@@ -131,8 +145,8 @@ def _wrong(reason: str) -> PermanentError:
 
 
 @lru_cache(maxsize=program.KEPT)
-def _is_simple(text: str) -> bool:
-    """Whether a schema looks at no value more often than it has lines."""
+def _simple_values(text: str) -> int:
+    """Return how many values a simple schema has, which looks at nothing more often than that; else 0."""
     values = patterns = 0
     left = [json.loads(text)]
     while left:
@@ -140,12 +154,12 @@ def _is_simple(text: str) -> bool:
         values += 1
         if isinstance(value, dict):
             if COSTLY & value.keys():
-                return False
+                return 0
             patterns += len(PATTERNS & value.keys()) and len(value.get("patternProperties", [0]) or [0])
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
-    return values <= SIMPLE_SCHEMA and patterns <= SIMPLE_PATTERNS
+    return values if values <= SIMPLE_SCHEMA and patterns <= SIMPLE_PATTERNS else 0
 
 
 def _is_small(look: Look) -> bool:

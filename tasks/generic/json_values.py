@@ -11,13 +11,17 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from procos.domain.errors import BusinessError
 from procos.domain.variables import DEEPEST
 from tasks.blobs import INVALID_INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WHOLE = "(all)"
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -54,6 +58,7 @@ class Look:
 
     values: int = 0
     characters: int = 0
+    """Of texts and names."""
     flaws: list[Flaw] = field(default_factory=list)
 
 
@@ -117,27 +122,38 @@ def jsonable(name: str, value: object) -> Any:
 
 
 def looked_through(value: Any) -> Look:
-    """Look at every value and name in a JSON value, without recursion; stop where there are too many flaws."""
-    look = Look()
-    left: list[tuple[Any, Way, int]] = [(value, None, 0)]
-    while left and len(look.flaws) < MOST_FLAWS:
-        one, way, depth = left.pop()
-        look.values += 1
-        if look.values > MOST_VALUES:
-            look.flaws = [Flaw(way=None, reason=f"has more than {MOST_VALUES} values")]
-            break
-        if reason := _flaw(one, look, depth):
-            look.flaws.append(Flaw(way=way, reason=reason))
+    """Look at every value and name in a JSON value, without recursion; stop at too many of them, or of flaws."""
+    look = Look(values=1)
+    layers: list[Iterator[tuple[Any, Way]]] = [iter([(value, None)])]
+    while layers and len(look.flaws) < MOST_FLAWS:
+        found = next(layers[-1], None)
+        if found is None:
+            layers.pop()
             continue
-        if isinstance(one, dict):
-            for name in one:
-                if reason := _flaw_of_name(name):
-                    look.flaws.append(Flaw(way=way, reason=reason))
-            left.extend([(member, (way, name), depth + 1) for name, member in one.items()][::-1])
-        elif isinstance(one, list):
-            left.extend([(item, (way, index), depth + 1) for index, item in enumerate(one)][::-1])
-    del look.flaws[MOST_FLAWS:]
+        one, way = found
+        if reason := _flaw(one, look, len(layers) - 1):
+            look.flaws.append(Flaw(way=way, reason=reason))
+        elif isinstance(one, dict | list):
+            look.values += len(one)
+            if look.values > MOST_VALUES:  # counted before they are looked at, which would take a while
+                look.flaws = [Flaw(way=None, reason=f"has more than {MOST_VALUES} values")]
+                break
+            if isinstance(one, dict):
+                look.characters += sum(map(len, one))
+                look.flaws += islice(_flaws_of_names(one, way), MOST_FLAWS - len(look.flaws))
+            layers.append(_members(one, way))
     return look
+
+
+def _members(one: dict[str, Any] | list[Any], way: Way) -> Iterator[tuple[Any, Way]]:
+    steps = one.items() if isinstance(one, dict) else enumerate(one)
+    return ((member, (way, step)) for step, member in steps)
+
+
+def _flaws_of_names(one: dict[str, Any], way: Way) -> Iterator[Flaw]:
+    for name in one:
+        if reason := _flaw_of_name(name):
+            yield Flaw(way=way, reason=reason)
 
 
 def _flaw(one: Any, look: Look, depth: int) -> str:

@@ -17,7 +17,6 @@ from tasks.generic.rows import are_objects, columns_of, compact
 SIGNS = re.compile(r"([!#$&()*+\-.:<=>@\[\\\]^_`{|}~])")
 BLANKS = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]")
 LINES = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
-NUMBERED = re.compile(r"[0-9]")
 
 
 def document(data: Any, columns: list[str] | None) -> str:

@@ -92,7 +92,7 @@ def _as_json(answer: ResponseFormattingInput) -> str:
 def _as_text(answer: ResponseFormattingInput) -> str:
     text = answer.ai_response if answer.ai_response is not None else _plain_text(_data(answer))
     metadata = _metadata(answer) if answer.include_metadata else {}
-    lines = [f"{LABELS[name]}: {_shown(value)}" for name, value in metadata.items()]
+    lines = [_line(f"{LABELS[name]}: {_shown(value)}") for name, value in metadata.items()]
     return "\n".join([text, "", *lines]) if lines else text
 
 
@@ -122,8 +122,13 @@ def _data(answer: ResponseFormattingInput) -> Any:
 def _plain_text(data: Any) -> str:
     """Write a text as it is, one line for each item or member, and anything else as compact JSON."""
     if isinstance(data, dict):
-        return "\n".join(f"{name}: {compact(value)}" for name, value in data.items())
-    return "\n".join(map(compact, data)) if isinstance(data, list) else compact(data)
+        return "\n".join(_line(f"{name}: {compact(value)}") for name, value in data.items())
+    return "\n".join(_line(compact(item)) for item in data) if isinstance(data, list) else compact(data)
+
+
+def _line(text: str) -> str:
+    """Write a text on one line: a line break in it would be taken for the next item."""
+    return " ".join(text.splitlines())
 
 
 def _metadata(answer: ResponseFormattingInput) -> dict[str, Any]:

@@ -121,12 +121,13 @@ def _place_in_schema(error: Exception) -> str:
     return f" at {'/'.join(['#', *map(str, steps)])}" if steps else ""
 
 
-def main(handle: int) -> None:
-    """Answer requests until the other end of the socket is closed."""
+def main(handle: int, alone: float) -> None:
+    """Answer requests until the other end of the socket is closed; die over one that takes so many seconds."""
     import resource
 
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which may have a check to wait for
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # kills; the worker, which does it sooner, may be dead
     sys.setrecursionlimit(DEEPEST_STACK)
     with suppress(OSError, ValueError):  # a system without such a limit; the others hold
         resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, LARGEST_MEMORY))
@@ -138,8 +139,10 @@ def main(handle: int) -> None:
             size = int.from_bytes(stream.read(SIZE_BYTES))
             if not size:
                 return
+            signal.setitimer(signal.ITIMER_REAL, alone)
             message = answer(stream.read(size))
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -18,6 +18,16 @@ class TooMuchError(Exception):
     """Raised when a template wants to write, go round or compute more than it may; says what."""
 
 
+def check_length(length: int) -> None:
+    """Refuse a text that is too long.
+
+    Raises:
+        TooMuchError: it is.
+    """
+    if length > LONGEST_TEXT:
+        raise TooMuchError(f"becomes longer than {LONGEST_TEXT} characters")
+
+
 def shown(value: Any) -> str:
     """Write a value as a person would: JSON for what has members, nothing for nothing."""
     match value:
@@ -39,8 +49,7 @@ def as_json(value: Any) -> str:
 
 def _join(values: Any, separator: str = "") -> str:
     texts = [shown(value) for value in values]
-    if sum(map(len, texts)) + len(separator) * len(texts) > LONGEST_TEXT:
-        raise TooMuchError(f"becomes longer than {LONGEST_TEXT} characters")
+    check_length(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 

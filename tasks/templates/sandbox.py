@@ -1,8 +1,9 @@
 """Fills a text template within limits of size, rounds and time.
 
 What `grammar` lets through cannot grow without end: repeating a text is arithmetic with a text, which fails; a range is
-a call; nested loops end at `MOST_ROUNDS`; each filter looks at the clock. The sandbox of Jinja stands behind that, for
-what may have been overlooked. Values are data: a template that stands in one is text like any other.
+a call; nested loops end at `MOST_ROUNDS`; each filter looks at the clock, and returns no text that is too long to be
+written. The sandbox of Jinja stands behind that, for what may have been overlooked. Values are data: a template that
+stands in one is text like any other.
 
 Importing this module imports `jinja2`, which takes a while: do so where a template is filled, not before.
 """
@@ -17,7 +18,7 @@ from jinja2 import meta, nodes
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from tasks.templates.filters import FILTERS, LONGEST_TEXT, TooMuchError, shown
+from tasks.templates.filters import FILTERS, TooMuchError, check_length, shown
 from tasks.templates.grammar import LOOP_FACTS, TESTS, TemplateError, check
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ class Meter:
     def write(self, length: int) -> None:
         """Count a piece of text."""
         self._length += length
-        if self._length > LONGEST_TEXT:
-            raise TooMuchError(f"becomes longer than {LONGEST_TEXT} characters")
+        check_length(self._length)
         self.look()
 
     def look(self) -> None:
@@ -188,12 +188,16 @@ def _each(context: Context, values: Any) -> Iterator[Any]:
 
 
 def _metered(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a filter look at the clock: a template may call it hundreds of times without writing anything."""
+    """Bound what a filter returns, and look at the clock: a template may call hundreds without writing anything."""
 
     @jinja2.pass_context
     def call(context: Context, *arguments: Any, **named: Any) -> Any:
         meter: Meter = context.parent[METER]
         meter.look()
-        return filter_(*arguments, **named)
+        result = filter_(*arguments, **named)
+        if isinstance(result, str):  # JSON of JSON of JSON doubles its backslashes each time
+            check_length(len(result))
+        meter.look()
+        return result
 
     return call

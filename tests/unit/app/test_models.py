@@ -197,6 +197,20 @@ class TestTransformation:
         assert "expression does not parse: " in str(found)
         assert (found.line, found.element) == (6, "greet")
 
+    @pytest.mark.parametrize(
+        ("template", "said"),
+        [
+            ("a\n{% if %}", "template is wrong: line 2: "),
+            ("{{ a.upper() }}", "template is wrong: line 1: call is not allowed"),
+            ("x" * 10_001, "template has 10001 characters, at most 10000 are read"),
+        ],
+        ids=["broken", "refused", "long"],
+    )
+    def test_has_its_template_read(self, check: Callable[..., Model], template: str, said: str) -> None:
+        found = refusal(check, **self.inside(language="jinja", template=template))
+        assert said in str(found)
+        assert (found.line, found.element) == (6, "greet")
+
     def test_may_be_a_template(self, check: Callable[..., Model]) -> None:
         assert check(**self.inside(language="jinja", template="{{ a }}")).remarks == ()
 

@@ -162,6 +162,7 @@ class TestLimits:
             ("{{ 99999999 * 999999999 }}", "it computes a number that is too large"),
             ("{{ 1 / 0 }}", "ZeroDivisionError"),
             ("{{ items | join(text) }}", f"it becomes longer than {LONGEST_TEXT} characters"),
+            ("{% if '\"'" + "|tojson" * 20 + " %}{% endif %}", f"it becomes longer than {LONGEST_TEXT} characters"),
             ("{% for x in items %}{{ text }}{% endfor %}", f"it becomes longer than {LONGEST_TEXT} characters"),
             (
                 "{% for x in items %}{% for y in items %}{% endfor %}{% endfor %}",
@@ -183,6 +184,11 @@ class TestLimits:
         moments = itertools.count()
         with pytest.raises(TransientError):
             write("{{ text }}-" * 20, clock=lambda: float(next(moments)))
+
+    def test_end_a_filter_that_takes_too_long(self) -> None:
+        moments = itertools.count(10)
+        with pytest.raises(TransientError):
+            write("{% if text|upper %}{% endif %}", clock=lambda: float(next(moments)))
 
     def test_let_a_long_prompt_pass(self) -> None:
         assert len(write("{{ text }}", text="x" * LONGEST_TEXT)) == LONGEST_TEXT

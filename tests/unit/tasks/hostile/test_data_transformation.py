@@ -35,6 +35,7 @@ TEMPLATES = {
     "nested-loops": ("{% for a in data %}{% for b in data %}{% for c in data %}{% endfor %}{% endfor %}{% endfor %}",
                      "goes round more than 100000 times"),
     "loop-text": ("{% for a in data %}{% for b in data %}{{ data }}{% endfor %}{% endfor %}", "becomes longer than"),
+    "json-of-json": ("{{ '\"'" + "|tojson" * 20 + "|length }}", "becomes longer than 1000000 characters"),
     "times-text": ("{{ 'x' * 1000000000 }}", "computes with what is no number"),
     "times-list": ("{{ data * 1000000000 }}", "computes with what is no number"),
     "power": ("{{ 9 ** 999999 }}", "** is not allowed"),
@@ -115,6 +116,7 @@ DATA: dict[str, dict[str, Any]] = {
     "no-json": {"data": "<xml/>", "data_format": "json"},
     "no-text": {"data": 7, "data_format": "json"},
     "10-megabytes": {"data": "x" * 10_000_000},
+    "10-megabytes-of-names": {"data": [{f"{n:0999}": 1} for n in range(10_000)]},
     "long-name": {"data": {"x" * 100_000: 1}},
 }
 

@@ -108,9 +108,16 @@ DOCUMENTS: dict[str, tuple[dict[str, Any], Any, str]] = {
     "markup": ({"type": "object"}, "<script>alert(1)</script>", "(all): expected object, got string"),
 }
 
+CROWDED: dict[str, tuple[dict[str, Any], Any]] = {
+    "each-item": ({"items": {"allOf": [{"minimum": 5}] * 400}}, [1] * 400),
+    "one-list": ({"allOf": [{"type": "string"}] * 400}, [1] * 400),
+    "one-text": ({"allOf": [{"minLength": 99_999}] * 400}, "x" * 60_000),
+}
+"""Small schemas and documents, of which each rule and each value make a problem."""
+
 TEXTS = {
     "deep": "[" * 100_000 + "]" * 100_000,
-    "million-digits": "1" * 1_000_000,
+    "many-digits": "1" * 200_000,
     "1e400": "[1e400]",
     "nan": "NaN",
     "twice": '{"a": 1, "a": 2}',
@@ -162,6 +169,11 @@ class TestHostileSchema:
         with pytest.raises(ValidationError, match="schema"):
             InputValidationInput.model_validate({"schema": text})
 
+    def test_of_a_text_that_is_too_long_is_not_read(self) -> None:
+        with pytest.raises(PermanentError, match="has 262145 characters, at most 262144 are read") as raised:
+            InputValidationInput.model_validate({"schema": "{".ljust(262_145)})
+        assert raised.value.code == "SCHEMA_INVALID"
+
     @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
     def test_has_no_name_with_a_path(self, name: str, tmp_path: Path) -> None:
         context = context_of("input_validation", PROCOS_SCHEMA_DIRECTORY=str(tmp_path))
@@ -190,6 +202,16 @@ class TestHostileDocument:
     def test_with_a_million_faults_has_one(self) -> None:
         (found,) = validate(schema={"items": {"type": "string"}}, data=[1] * 300_000)
         assert found.startswith("(all): is not valid; its problems are too many")
+
+    @pytest.mark.parametrize(("schema", "data"), CROWDED.values(), ids=CROWDED)
+    def test_with_a_problem_for_each_of_many_rules_is_judged_beside_the_worker(
+        self, schema: dict[str, Any], data: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def in_the_worker(*_: object) -> list[Any]:
+            raise AssertionError
+
+        monkeypatch.setattr(schema_program, "findings", in_the_worker)
+        assert validate(schema=schema, data=data)
 
     @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
     def test_of_a_wrong_text_is_refused(self, text: str) -> None:

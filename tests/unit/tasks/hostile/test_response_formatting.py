@@ -26,6 +26,11 @@ FORMULAS = {
     "blank-before": "  =1",
     "wide-equals": "＝1+1",  # noqa: RUF001  # meant
     "no-break-blank": "\u00a0=1",
+    "byte-order-mark": "\ufeff=1+1",
+    "zero-width-blank": " \u200b =1+1",
+    "unseen-and-tab": "\u2060\t1",
+    "control": "\x01=1+1",
+    "direction": "\u202e=1+1",
     "quote-escape": '="a"",""b"',
 }
 
@@ -35,6 +40,8 @@ BREAKING = {
     "line": "a\r\nb,c",
     "next-row": '"\r\n=evil,"',
 }
+
+LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"]
 
 MARKUP = {
     "cell": "a | b",
@@ -79,6 +86,11 @@ class TestCsv:
         (header, row) = csv.reader(io.StringIO(formatted(format_type="csv", data=[{value: value}]), newline=""))
         assert header == row == ["'" + value]
 
+    @pytest.mark.parametrize("value", ["", " ", "\ufeff", "\ufeffa=1", " 1", "a\t=1"])
+    def test_leaves_alone_what_is_no_formula(self, value: str) -> None:
+        (row,) = csv.reader(io.StringIO(formatted(format_type="csv", data=[{"a": value, "b": 1}], with_header=False)))
+        assert row == [value, "1"]
+
     @pytest.mark.parametrize("value", BREAKING.values(), ids=BREAKING)
     def test_has_each_value_in_a_cell_of_its_own(self, value: str) -> None:
         rows = list(csv.reader(io.StringIO(formatted(format_type="csv", data=[{"a": value, "b": 1}]), newline="")))
@@ -95,6 +107,21 @@ class TestMarkdown:
     @pytest.mark.parametrize("value", MARKUP.values(), ids=MARKUP)
     def test_has_no_markup_of_a_name(self, value: str) -> None:
         assert formatted(format_type="markdown", data=[{value: 1}]).count("\n") == 2
+
+
+class TestText:
+    @pytest.mark.parametrize("line_break", LINE_BREAKS)
+    def test_has_each_value_on_a_line_of_its_own(self, line_break: str) -> None:
+        forged = f"ann{line_break}role: admin"
+        assert formatted(data={"name": forged, forged: 1}) == "name: ann role: admin\nann role: admin: 1"
+        assert formatted(data=[forged, 1]) == "ann role: admin\n1"
+        assert formatted(data=[{"name": forged}]).splitlines() == formatted(data=[{"name": forged}]).split("\n")
+
+    @pytest.mark.parametrize("line_break", LINE_BREAKS)
+    def test_has_what_is_known_of_an_answer_on_lines_of_its_own(self, line_break: str) -> None:
+        about = {"model_used": f"m{line_break}Provider: x", "usage": {"total_tokens": f"1{line_break}2"}}
+        text = formatted(ai_response="42", include_metadata=True, **about)
+        assert text == "42\n\nModel: m Provider: x\nTokens: 1 2"
 
 
 class TestData:
