@@ -121,9 +121,8 @@ class _Wire:
         request = self._request
         for _ in range(MOST_MOVES):
             self._answer = exchange(request, self._way)
-            to = self._answer.headers.get("location")
-            place = urljoin(request.url, to)
-            if self._answer.status not in MOVED or not to or not place.startswith(f"{self._origin}/"):
+            place = _place(request.url, self._answer)
+            if not place.startswith(f"{self._origin}/"):
                 break
             request = Request(method=request.method, url=place, headers=request.headers, body=request.body)
         return self
@@ -149,6 +148,17 @@ class _Wire:
         if self._answer.status not in SUCCESS:
             raise NoError(self._answer)
         return self._answer
+
+
+def _place(url: str, answer: Answer) -> str:
+    """Return where an answer says that what was asked for is now; empty where it says nothing of the kind."""
+    to = answer.headers.get("location")
+    if answer.status not in MOVED or not to:
+        return ""
+    try:
+        return urljoin(url, to)
+    except ValueError:  # it is no address
+        return ""
 
 
 def _object(answer: Answer) -> dict[str, Any]:

@@ -143,6 +143,15 @@ class TestMoved:
         assert raised.value.code == "REFUSED"
         assert len(httpserver.log) == 1
 
+    @pytest.mark.parametrize(
+        ("status", "code"), [("201 Created", "OUTCOME_UNKNOWN"), ("307 Temporary Redirect", "REFUSED")]
+    )
+    def test_to_what_is_no_address_is_not_followed(self, status: str, code: str) -> None:
+        with raw_service() as service:
+            service.says = f"HTTP/1.1 {status}\r\nLocation: http://[\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+            assert code_of(github_at(service.url), "create_issue", **CREATE) == code
+            assert len(service.requests) == 1
+
     def test_in_a_circle_comes_to_an_end(self, github: GitHub, httpserver: HTTPServer) -> None:
         headers = {"Location": httpserver.url_for(f"{ISSUES}/7")}
         httpserver.expect_request(f"{ISSUES}/7").respond_with_data("", status=301, headers=headers)
