@@ -307,14 +307,30 @@ class TestApp:
         assert call(app, "get_issue", number=7)["number"] == 7
         assert httpserver.log[-1][0].headers["Authorization"] == "token ghs_second"
 
-    def test_that_is_refused_is_the_operators(self, httpserver: HTTPServer, private_key: str) -> None:
-        httpserver.expect_request(self.TOKENS).respond_with_json({"message": "Bad credentials"}, status=401)
-        assert code_of(self.app_at(httpserver, private_key, 4), "get_issue", number=7) == "AUTH_FAILED"
+    @pytest.mark.parametrize("status", [302, 401, 403, 404, 422])
+    def test_that_gets_no_token_is_the_operators(self, httpserver: HTTPServer, private_key: str, status: int) -> None:
+        httpserver.expect_request(self.TOKENS).respond_with_json({"message": "Not Found"}, status=status)
+        with pytest.raises(PermanentError, match=rf"the app gets no token \(HTTP {status}\)") as raised:
+            call(self.app_at(httpserver, private_key, 4), "create_issue", **CREATE)
+        assert raised.value.code == "AUTH_FAILED"
 
-    @pytest.mark.parametrize("said", [{}, {"token": 5}, {"token": ""}])
-    def test_without_a_token_asks_again(self, httpserver: HTTPServer, private_key: str, said: object) -> None:
-        httpserver.expect_request(self.TOKENS).respond_with_json(said, status=201)
-        assert code_of(self.app_at(httpserver, private_key, 5), "get_issue", number=7) == "NO_ANSWER"
+    @pytest.mark.parametrize(
+        ("status", "said", "code"),
+        [
+            (201, {}, "NO_ANSWER"),
+            (201, {"token": 5}, "NO_ANSWER"),
+            (201, {"token": ""}, "NO_ANSWER"),
+            (201, [], "NO_ANSWER"),
+            (500, {}, "NO_ANSWER"),
+            (503, {}, "UNAVAILABLE"),
+            (429, {}, "RATE_LIMITED"),
+        ],
+    )
+    def test_that_gets_no_token_now_has_done_nothing(
+        self, httpserver: HTTPServer, private_key: str, status: int, said: object, code: str
+    ) -> None:
+        httpserver.expect_request(self.TOKENS).respond_with_json(said, status=status)
+        assert code_of(self.app_at(httpserver, private_key, 5), "create_issue", **CREATE) == code
 
     def test_with_a_key_that_is_none_is_the_operators(self, httpserver: HTTPServer) -> None:
         with pytest.raises(PermanentError, match="private_key is no PEM key") as raised:
