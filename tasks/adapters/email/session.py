@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import PermanentError, TransientError
 from tasks.adapters.email.replies import Reply, Stage, error_of
 from tasks.adapters.email.signing_in import signed_in
+from tasks.adapters.reaching import reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,9 +44,7 @@ class Session(smtplib.SMTP):
     def reach(self) -> Reply:
         """Connect, and return what the server says first."""
         wanted = self.connection
-        self.sock = socket.create_connection(
-            (wanted.host, wanted.port_or_default), self.left(self._within(wanted.connect_timeout))
-        )
+        self.sock = reached(wanted.host, wanted.port_or_default, until=self._within(wanted.connect_timeout))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if wanted.helo_name is None:
             self.local_hostname = _literal(self.sock)
