@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiosmtpd.smtp import AuthResult
 from pytest_httpserver import HTTPServer  # noqa: TC002  # pytest reads it
 
-from procos.domain.errors import PermanentError, TransientError
+from procos.domain.errors import PermanentError, RateLimited, TransientError
 from tasks.adapters.calling import service
 from tests.mail_servers import PASSWORD, TOKEN, USER, mail_server, scripted_server
+from tests.raw_service import HEAD, raw_service
 
 if TYPE_CHECKING:
     import ssl
@@ -166,7 +168,7 @@ class TestAccessToken:
             (200, "no json", PermanentError),
             (200, '{"access_token": "a\\r\\nb"}', PermanentError),
             (503, "", TransientError),
-            (429, "", TransientError),
+            (429, "", RateLimited),
         ],
     )
     def test_that_is_not_issued_says_why(
@@ -178,6 +180,31 @@ class TestAccessToken:
             send(box.port, **client, token_url=httpserver.url_for("/other"))
         assert "/other" in str(raised.value)
         assert "client-secret" not in str(raised.value)
+
+    def test_is_put_off_for_as_long_as_who_issues_it_says(
+        self, send: Callable[..., Sent], httpserver: HTTPServer
+    ) -> None:
+        httpserver.expect_request("/busy").respond_with_data("", status=429, headers={"Retry-After": "90"})
+        client = {"user": USER, "client_id": "procos", "refresh_token": "refresh-me"}
+        with mail_server(auth_require_tls=False) as box, pytest.raises(RateLimited) as raised:
+            send(box.port, **client, token_url=httpserver.url_for("/busy"))
+        assert raised.value.retry_in == timedelta(seconds=90)
+
+    @pytest.mark.parametrize(
+        ("says", "drips"),
+        [
+            pytest.param(HEAD + b"Content-Length: 9000\r\n\r\n", b" ", id="a-byte-at-a-time"),
+            pytest.param(HEAD + b"Content-Length: 10\r\n\r\n{}", b"", id="cut-short"),
+        ],
+    )
+    def test_that_does_not_come_whole_is_another_try(
+        self, send: Callable[..., Sent], says: bytes, drips: bytes
+    ) -> None:
+        client = {"user": USER, "client_id": "procos", "refresh_token": "refresh-me", "seconds": 3.0 + 0.5}
+        with raw_service() as issuer, mail_server(auth_require_tls=False) as box:
+            issuer.says, issuer.drips = says, drips
+            with pytest.raises(TransientError, match="which issues access tokens"):
+                send(box.port, **client, token_url=issuer.url)
 
 
 def _token(token: str) -> Any:
