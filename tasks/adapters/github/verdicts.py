@@ -48,7 +48,8 @@ def verdict(deed: str, answer: Answer, *, is_repeatable: bool) -> TaskError:
 
 def _no(status: int, text: str, said: dict[str, Any]) -> tuple[str, str]:
     """Return code and reason of a no; GitHub's own text may quote a value, so it is no part of the reason."""
-    problems = [each for each in said.get("errors") or () if isinstance(each, dict)]
+    named = said.get("errors")
+    problems = [each for each in named if isinstance(each, dict)] if isinstance(named, list) else []
     texts = [text, *(str(each.get("message")) for each in problems)]
     match status:
         case 404 | 410:

@@ -170,6 +170,7 @@ class TestVerdicts:
             (418, {}, "REFUSED"),
             (400, {"message": "Problems parsing JSON"}, "INVALID_INPUT"),
             (422, {"message": "Validation Failed", "errors": "all of it"}, "INVALID_INPUT"),
+            (422, {"message": "Validation Failed", "errors": 5}, "INVALID_INPUT"),
             (422, {"message": "Validation Failed", "errors": [{"code": "already_exists"}]}, "ALREADY_EXISTS"),
             (
                 422,
