@@ -30,6 +30,7 @@ EARLIER = 60.0
 USUAL_LIFE = 300.0
 """Seconds a token counts as good where nobody says for how long it is."""
 LONGEST_LIFE = 3600.0
+"""Seconds after which one is used no more, however long it is said to be good."""
 MOST_KEPT = 100
 LARGEST_ANSWER = 64 * 1024
 SECONDS = 15.0
@@ -104,7 +105,7 @@ def _issued(connection: EmailConnection, *, deadline: float, now: float) -> _Kep
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise PermanentError(f"{connection.token_url} answers without an access token", code=AUTH_FAILED)
     keep_out_of_logs(token)
-    seconds_good = float(life) if isinstance(life, int | float) and 0 < life < LONGEST_LIFE else USUAL_LIFE
+    seconds_good = min(life, LONGEST_LIFE) if isinstance(life, int | float) and life > 0 else USUAL_LIFE
     return _Kept(token=token, until=now + max(seconds_good - EARLIER, 0.0))
 
 

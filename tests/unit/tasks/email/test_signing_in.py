@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,9 @@ from pytest_httpserver import HTTPServer  # noqa: TC002  # pytest reads it
 
 from procos.domain.errors import PermanentError, RateLimited, TransientError
 from tasks.adapters.calling import service
+from tasks.adapters.email import tokens
+from tasks.adapters.email.connection import EmailConnection
+from tasks.adapters.email.tokens import access_token
 from tests.mail_servers import PASSWORD, TOKEN, USER, mail_server, scripted_server
 from tests.raw_service import HEAD, raw_service
 
@@ -180,6 +185,21 @@ class TestAccessToken:
             send(box.port, **client, token_url=httpserver.url_for("/other"))
         assert "/other" in str(raised.value)
         assert "client-secret" not in str(raised.value)
+
+    @pytest.mark.parametrize(("said", "seconds"), [(3600, 3540), (7200, 3540), (900, 840), (0, 240), ("1", 240)])
+    def test_is_kept_until_a_minute_before_its_end(
+        self, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, said: object, seconds: float
+    ) -> None:
+        httpserver.expect_request("/token").respond_with_json({"access_token": TOKEN, "expires_in": said})
+        fields = {"type": "email", "host": "mail.test", "sender": "shop@example.org", "user": USER}
+        issuer = {"token_url": httpserver.url_for("/token"), "client_id": str(said), "client_secret": "client-secret"}
+        connection = EmailConnection.model_validate({**fields, **issuer})
+        now = time.monotonic()
+        found = []
+        for moment in (now, now + seconds - 1, now + seconds):
+            monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda at=moment: at))
+            found.append(access_token(connection, deadline=moment + 4.0).was_kept)
+        assert found == [False, True, False]
 
     def test_is_put_off_for_as_long_as_who_issues_it_says(
         self, send: Callable[..., Sent], httpserver: HTTPServer
