@@ -23,7 +23,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from tasks.adapters.reaching import reached
+from procos.domain.errors import PermanentError
+from tasks.adapters.known import INVALID
+from tasks.adapters.reaching import authorities, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +80,7 @@ def exchange(request: Request, way: Way) -> Answer:
     Raises:
         NothingSentError: the service was not reached.
         AnswerLostError: it was, and no whole answer came in time.
+        PermanentError: CONNECTION_INVALID, where the token cannot be sent, or ca_file cannot be read.
     """
     _check(request)
     with closing(_Watchdog()) as watchdog, closing(_connected(request.url, way, watchdog)) as connection:
@@ -91,9 +94,10 @@ def exchange(request: Request, way: Way) -> Answer:
 
 def _check(request: Request) -> None:
     """Find what cannot be sent before anything is, so that it is not taken for sent."""
-    texts = (request.url, *request.headers.values())
-    if " " in request.url or not all(text.isascii() and text.isprintable() for text in texts):
-        raise NothingSentError("the address or the token has a character that cannot be sent")
+    if not all(text.isascii() and text.isprintable() for text in request.headers.values()):
+        raise PermanentError("the token of a connection has a character that cannot be sent", code=INVALID)
+    if " " in request.url or not (request.url.isascii() and request.url.isprintable()):
+        raise NothingSentError("the address has a character that cannot be sent")
 
 
 def _connected(url: str, way: Way, watchdog: _Watchdog) -> http.client.HTTPConnection:
@@ -125,7 +129,8 @@ def _connection(url: str, way: Way) -> http.client.HTTPConnection:
     at, at_port = (over.hostname or "", over.port or PORTS["http"]) if over else (host, port)
     if to.scheme == "http":
         return http.client.HTTPConnection(at, at_port)
-    connection = http.client.HTTPSConnection(at, at_port, context=_trust(way.ca_file))
+    trust = authorities(way.ca_file) if way.ca_file else _usual_authorities()
+    connection = http.client.HTTPSConnection(at, at_port, context=trust)
     if over:
         connection.set_tunnel(host, port, headers=_proxy_headers(way.proxy or ""))
     return connection
@@ -141,13 +146,11 @@ def _closed_on_failure(connection: http.client.HTTPConnection) -> Iterator[None]
 
 
 @cache
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    """Trust the authorities of the system and those requests comes with, or those of a file alone."""
-    if ca_file:
-        return ssl.create_default_context(cafile=ca_file)
+def _usual_authorities() -> ssl.SSLContext:
+    """Trust the authorities of the system, and those requests comes with."""
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-    context = ssl.create_default_context()
+    context = authorities(None)
     context.load_verify_locations(cafile=DEFAULT_CA_BUNDLE_PATH)
     return context
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import PermanentError, TransientError
 from tasks.adapters.email.replies import Reply, Stage, error_of
 from tasks.adapters.email.signing_in import signed_in
-from tasks.adapters.reaching import reached
+from tasks.adapters.reaching import authorities, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ class Session(smtplib.SMTP):
         """Go on over TLS, with a certificate that is looked at; what was said before is forgotten."""
         if self.sock is None:
             raise smtplib.SMTPServerDisconnected("closed")
-        context = ssl.create_default_context(cafile=self.connection.ca_file)
+        context = authorities(self.connection.ca_file)
         self.sock.settimeout(self.left(self._within(self.connection.connect_timeout)))
         self.sock = context.wrap_socket(self.sock, server_hostname=self.connection.host)
         self.file = None  # whatever came in clear behind the answer to STARTTLS is dropped with it

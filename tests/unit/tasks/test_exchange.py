@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from procos.domain.errors import PermanentError
 from tasks.adapters.exchange import AnswerLostError, NothingSentError, Request, Way, exchange
 from tests.raw_service import HEAD, RawService, full_port, named, raw_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pytest_httpserver import HTTPServer
 
@@ -89,15 +91,31 @@ class TestNothingSent:
         with pytest.raises(NothingSentError, match=r"no connection \(timed out\)"):
             post("https://slack.test/x", over)
 
-    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\nb", "tökén", "a\0b"])
-    def test_where_a_header_would_become_two(self, service: RawService, token: str) -> None:
-        with pytest.raises(NothingSentError, match="a character that cannot be sent"):
-            post(service.url, Authorization=token)
+    def test_where_an_address_would_become_two(self, service: RawService) -> None:
+        with pytest.raises(NothingSentError, match="the address has a character that cannot be sent"):
+            post(f"{service.url}/a b")
         assert service.requests == []
 
-    def test_where_a_file_of_authorities_is_missing(self, service: RawService) -> None:
-        with pytest.raises(NothingSentError, match="No such file"):
-            post(f"https://127.0.0.1:{service.port}/", way(ca_file="/nowhere.pem"))
+
+class TestConnectionInvalid:
+    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\nb", "tökén", "a\0b"])
+    def test_where_a_header_would_become_two(self, service: RawService, token: str) -> None:
+        with pytest.raises(PermanentError, match="a character that cannot be sent") as raised:
+            post(service.url, Authorization=token)
+        assert raised.value.code == "CONNECTION_INVALID"
+        assert service.requests == []
+
+    @pytest.mark.parametrize(
+        ("name", "why"), [("gone.pem", "No such file"), ("none.pem", "NO_CERTIFICATE"), ("", "directory")]
+    )
+    def test_where_a_file_of_authorities_is_none(
+        self, service: RawService, tmp_path: Path, name: str, why: str
+    ) -> None:
+        (tmp_path / "none.pem").write_text("not a certificate")
+        with pytest.raises(PermanentError, match=rf"ca_file .* of a connection cannot be used: .*{why}") as raised:
+            post(f"https://127.0.0.1:{service.port}/", way(ca_file=str(tmp_path / name)))
+        assert raised.value.code == "CONNECTION_INVALID"
+        assert service.requests == []
 
 
 class TestAnswerLost:

@@ -62,6 +62,12 @@ class TestEncryption:
         with mail_server(starttls=server_tls) as box, pytest.raises(PermanentError, match=r"not trusted: .*localhost"):
             send(box.port, host="localhost", security="starttls", ca_file=authority.certificate, **SIGNING_IN)
 
+    @pytest.mark.parametrize("security", ["starttls", "tls"])
+    def test_needs_a_file_of_authorities_that_is_there(self, send: Callable[..., Sent], security: str) -> None:
+        with scripted_server(offers=("STARTTLS",)) as server, pytest.raises(PermanentError) as raised:
+            send(server.port, security=security, ca_file="/nowhere.pem", **SIGNING_IN)
+        assert raised.value.code == "CONNECTION_INVALID"
+
     def test_that_somebody_has_taken_out_is_not_done_without(self, send: Callable[..., Sent]) -> None:
         offers = ("AUTH PLAIN LOGIN",)
         with (
