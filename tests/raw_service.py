@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pytest
+
 PATIENCE = 5.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -29,6 +31,22 @@ class RawService:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def full_port() -> Iterator[int]:
+    """Listen at a port that has no room: whoever connects waits for an answer that never comes."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        yield listening.getsockname()[1]
+
+
+def named(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
+    """Give every name several addresses: these ports of this host, in this order."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
 
 @contextmanager

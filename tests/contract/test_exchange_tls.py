@@ -76,6 +76,15 @@ class TestExchange:
     def test_trusts_the_authorities_of_a_file(self, port: int, authority: Authority) -> None:
         assert ask(port, "/whole", ca_file=authority.certificate) == b"{}"
 
+    def test_trusts_them_as_the_file_has_them_now(self, port: int, authority: Authority, tmp_path: Path) -> None:
+        ca_file = tmp_path / "ca.pem"
+        other = Authority(tmp_path)
+        ca_file.write_bytes(other.certificate.read_bytes())
+        with pytest.raises(NothingSentError, match="its certificate is not trusted"):
+            ask(port, "/whole", ca_file=ca_file)
+        ca_file.write_bytes(authority.certificate.read_bytes())
+        assert ask(port, "/whole", ca_file=ca_file) == b"{}"
+
     def test_says_nothing_to_whom_it_does_not_trust(self, port: int) -> None:
         with pytest.raises(NothingSentError, match="its certificate is not trusted"):
             ask(port, "/whole")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import PermanentError, TransientError
 from tasks.adapters.email.replies import Reply, Stage, error_of
 from tasks.adapters.email.signing_in import signed_in
+from tasks.adapters.reaching import authorities, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,9 +44,7 @@ class Session(smtplib.SMTP):
     def reach(self) -> Reply:
         """Connect, and return what the server says first."""
         wanted = self.connection
-        self.sock = socket.create_connection(
-            (wanted.host, wanted.port_or_default), self.left(self._within(wanted.connect_timeout))
-        )
+        self.sock = reached(wanted.host, wanted.port_or_default, until=self._within(wanted.connect_timeout))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if wanted.helo_name is None:
             self.local_hostname = _literal(self.sock)
@@ -57,7 +56,7 @@ class Session(smtplib.SMTP):
         """Go on over TLS, with a certificate that is looked at; what was said before is forgotten."""
         if self.sock is None:
             raise smtplib.SMTPServerDisconnected("closed")
-        context = ssl.create_default_context(cafile=self.connection.ca_file)
+        context = authorities(self.connection.ca_file)
         self.sock.settimeout(self.left(self._within(self.connection.connect_timeout)))
         self.sock = context.wrap_socket(self.sock, server_hostname=self.connection.host)
         self.file = None  # whatever came in clear behind the answer to STARTTLS is dropped with it

@@ -10,11 +10,15 @@ import json
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from procos.domain.errors import PermanentError, TransientError
 from procos.logs import keep_out_of_logs
 from tasks.adapters.email.replies import AUTH_FAILED
+from tasks.adapters.exchange import Answer, AnswerLostError, NothingSentError, Request, Way, exchange
+from tasks.adapters.web import asks_for_patience, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +30,17 @@ EARLIER = 60.0
 USUAL_LIFE = 300.0
 """Seconds a token counts as good where nobody says for how long it is."""
 LONGEST_LIFE = 3600.0
+"""Seconds after which one is used no more, however long it is said to be good."""
 MOST_KEPT = 100
 LARGEST_ANSWER = 64 * 1024
 SECONDS = 15.0
+PATIENCE = timedelta(minutes=1)
+"""Where nobody says for how long."""
+HEADERS = {
+    "Content-Type": "application/x-www-form-urlencoded",
+    "Accept": "application/json",
+    "User-Agent": "procos",
+}
 BAD_GATEWAY, TOO_MANY, GOOD = 500, 429, 200
 
 _lock = threading.Lock()
@@ -57,6 +69,7 @@ def access_token(connection: EmailConnection, *, deadline: float) -> Token:
     Raises:
         PermanentError: AUTH_FAILED: whoever issues them refuses.
         TransientError: they are not there.
+        RateLimited: they ask for patience.
     """
     if connection.access_token is not None:
         return Token(text=connection.access_token.get_secret_value(), was_kept=False)
@@ -65,7 +78,7 @@ def access_token(connection: EmailConnection, *, deadline: float) -> Token:
         kept = _kept.get(key)
     if kept is not None and kept.until > now:
         return Token(text=kept.token, was_kept=True)
-    fresh = _issued(connection, seconds=min(SECONDS, deadline - now), now=now)
+    fresh = _issued(connection, deadline=deadline, now=now)
     with _lock:
         while len(_kept) >= MOST_KEPT:
             _kept.pop(next(iter(_kept)))
@@ -86,32 +99,28 @@ def _key(connection: EmailConnection) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _issued(connection: EmailConnection, *, seconds: float, now: float) -> _Kept:
-    answer = _asked(connection, seconds=seconds)
+def _issued(connection: EmailConnection, *, deadline: float, now: float) -> _Kept:
+    answer = _asked(connection, deadline=deadline)
     token, life = answer.get("access_token"), answer.get("expires_in")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise PermanentError(f"{connection.token_url} answers without an access token", code=AUTH_FAILED)
     keep_out_of_logs(token)
-    seconds_good = float(life) if isinstance(life, int | float) and 0 < life < LONGEST_LIFE else USUAL_LIFE
+    seconds_good = min(life, LONGEST_LIFE) if isinstance(life, int | float) and life > 0 else USUAL_LIFE
     return _Kept(token=token, until=now + max(seconds_good - EARLIER, 0.0))
 
 
-def _asked(connection: EmailConnection, *, seconds: float) -> Mapping[str, Any]:
+def _asked(connection: EmailConnection, *, deadline: float) -> Mapping[str, Any]:
     """Ask for a token: one request, no redirect."""
-    import requests
-
     where = str(connection.token_url)
+    request = Request(method="POST", url=where, headers=HEADERS, body=urlencode(_form(connection)).encode())
+    until = min(deadline, time.monotonic() + SECONDS)
+    way = Way(deadline=until, connect_seconds=connection.connect_timeout, largest_answer=LARGEST_ANSWER)
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            with session.post(
-                where, data=_form(connection), timeout=max(seconds, 0.1), allow_redirects=False, stream=True
-            ) as response:
-                body = response.raw.read(LARGEST_ANSWER, decode_content=True)
-                return _read(where, response.status_code, body)
-    except (requests.RequestException, OSError) as error:
-        text = f"{where}, which issues access tokens, cannot be reached: {type(error).__name__}"
+        answer = exchange(request, way)
+    except (NothingSentError, AnswerLostError) as error:  # a token too many does no harm
+        text = f"{where}, which issues access tokens, was not reached, or gave no answer: {error}"
         raise TransientError(text, code="UNREACHABLE") from None
+    return _read(where, answer)
 
 
 def _form(connection: EmailConnection) -> dict[str, str]:
@@ -125,14 +134,17 @@ def _form(connection: EmailConnection) -> dict[str, str]:
     return form
 
 
-def _read(where: str, status: int, body: bytes) -> Mapping[str, Any]:
-    if status == TOO_MANY or status >= BAD_GATEWAY:
-        raise TransientError(f"{where}, which issues access tokens, answers {status}", code="UNREACHABLE")
+def _read(where: str, answer: Answer) -> Mapping[str, Any]:
+    status, issuer = answer.status, f"{where}, which issues access tokens"
+    if status == TOO_MANY:
+        raise asks_for_patience(issuer, retry_after(answer.headers, otherwise=PATIENCE))
+    if status >= BAD_GATEWAY:
+        raise TransientError(f"{issuer}, answers {status}", code="UNREACHABLE")
     try:
-        answer = json.loads(body)
+        said = json.loads(answer.body)
     except (ValueError, RecursionError):
-        answer = None
-    if status == GOOD and isinstance(answer, dict):
-        return answer
+        said = None
+    if status == GOOD and isinstance(said, dict):
+        return said
     cure = "look at token_url, client_id, client_secret, scope and refresh_token of the connection"
     raise PermanentError(f"{where} issues no access token: {status}; {cure}", code=AUTH_FAILED)

@@ -66,7 +66,8 @@ def _mailbox(found: Mailbox) -> str:
 
 
 def _encoded(text: str, *, room_taken: int) -> str:
-    is_plain = text.isascii() and "=?" not in text
+    longest_word = max(map(len, text.split(" ")))  # a word cannot be folded, but it can be encoded
+    is_plain = text.isascii() and "=?" not in text and longest_word <= LONGEST_PLAIN
     if is_plain and len(text) <= LONGEST_PLAIN:  # folded, a long word would begin with a blank where it arrives
         return text
     header = Header(text, "us-ascii" if is_plain else "utf-8", maxlinelen=LONGEST_LINE, header_name="x" * room_taken)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from github import Auth
 
+from procos.domain.errors import TransientError
 from procos.logs import keep_out_of_logs
-from tasks.adapters.exchange import AnswerLostError
 from tasks.adapters.web import auth_failed
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def app_token(connection: GitHubConnection, ask: Callable[[Auth.AppAuth, str], d
 
     Raises:
         PermanentError: AUTH_FAILED, where the private key is none.
-        AnswerLostError: GitHub gave no token.
+        TransientError: GitHub says it made one, and gives none.
+        TaskError: as `ask`.
     """
     with _lock:
         token, until = _tokens.get(_key(connection), ("", 0.0))
@@ -40,7 +41,7 @@ def app_token(connection: GitHubConnection, ask: Callable[[Auth.AppAuth, str], d
     said = ask(_app(connection), f"/app/installations/{connection.installation_id}/access_tokens")
     made = said.get("token")
     if not isinstance(made, str) or not made:
-        raise AnswerLostError("GitHub gave the app no token")
+        raise TransientError("GitHub gave the app no token", code="NO_ANSWER")
     keep_out_of_logs(made)
     with _lock:
         _tokens[_key(connection)] = made, time.monotonic() + KEPT_SECONDS

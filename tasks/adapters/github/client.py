@@ -15,8 +15,11 @@ from urllib.parse import urljoin, urlsplit
 from github import Auth
 from github.Requester import Requester
 
+from procos.domain.errors import RateLimited, TransientError
 from tasks.adapters.exchange import Answer, AnswerLostError, Request, Way, exchange
 from tasks.adapters.github.app_tokens import app_token, forget
+from tasks.adapters.github.verdicts import verdict
+from tasks.adapters.web import answer_lost, auth_failed
 
 if TYPE_CHECKING:
     from tasks.adapters.github.connection import GitHubConnection
@@ -25,6 +28,7 @@ logging.getLogger("github").setLevel(logging.WARNING)  # at DEBUG it writes requ
 API_VERSION = "2022-11-28"
 SUCCESS = range(200, 300)
 UNAUTHORIZED = 401
+ASKING = "app token"
 MOVED = {301, 302, 307, 308}
 """GitHub answers so for a repository that was renamed or moved, and asks for the same request there."""
 MOST_MOVES = 3
@@ -51,7 +55,8 @@ class GitHubClient:
 
         Raises:
             NoError: the answer is no success.
-            PermanentError: AUTH_FAILED, where the app's private key is none.
+            PermanentError: AUTH_FAILED, where the app gets no token.
+            TransientError, RateLimited: it gets none now; what is asked for was not.
             NothingSentError, AnswerLostError: there is no answer.
         """
         if self._connection.token:
@@ -68,7 +73,17 @@ class GitHubClient:
         return self._asked(Auth.Token(token), verb, path, parameters, body)
 
     def _app_asks(self, app: Auth.AppAuth, path: str) -> dict[str, Any]:
-        return self._asked(app, "POST", path, None, {})
+        """Ask for a token; a failure says nothing of what the token is for, which was not asked for yet."""
+        try:
+            return self._asked(app, "POST", path, None, {})
+        except NoError as no:
+            error = verdict(ASKING, no.answer, is_repeatable=True)
+            if isinstance(error, TransientError | RateLimited):
+                raise error from None
+            where = "look at app_id, installation_id and private_key"
+            raise auth_failed("GitHub", f"the app gets no token (HTTP {no.answer.status}); {where}") from None
+        except AnswerLostError as lost:
+            raise answer_lost(ASKING, lost, is_repeatable=True) from None
 
     def _asked(
         self,
@@ -121,9 +136,8 @@ class _Wire:
         request = self._request
         for _ in range(MOST_MOVES):
             self._answer = exchange(request, self._way)
-            to = self._answer.headers.get("location")
-            place = urljoin(request.url, to)
-            if self._answer.status not in MOVED or not to or not place.startswith(f"{self._origin}/"):
+            place = _place(request.url, self._answer)
+            if not place.startswith(f"{self._origin}/"):
                 break
             request = Request(method=request.method, url=place, headers=request.headers, body=request.body)
         return self
@@ -149,6 +163,17 @@ class _Wire:
         if self._answer.status not in SUCCESS:
             raise NoError(self._answer)
         return self._answer
+
+
+def _place(url: str, answer: Answer) -> str:
+    """Return where an answer says that what was asked for is now; empty where it says nothing of the kind."""
+    to = answer.headers.get("location")
+    if answer.status not in MOVED or not to:
+        return ""
+    try:
+        return urljoin(url, to)
+    except ValueError:  # it is no address
+        return ""
 
 
 def _object(answer: Answer) -> dict[str, Any]:

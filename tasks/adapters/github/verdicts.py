@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from procos.domain.errors import BusinessError, TaskError
+from procos.domain.errors import BusinessError, TaskError, TransientError
 from tasks.adapters.web import asks_for_patience, auth_failed, broken, now_of, retry_after
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def verdict(deed: str, answer: Answer, *, is_repeatable: bool) -> TaskError:
             return auth_failed("GitHub", "HTTP 401; it is unknown, revoked or expired")
         case 403 if not text.lower().startswith(ARCHIVED):
             return auth_failed("GitHub", f"HTTP 403; it may not do {deed}")
+        case 408 | 425:  # RFC 9110 §15.5.9 and RFC 8470 §5.2: the request was not taken
+            return TransientError(f"{deed}: GitHub did not take the request (HTTP {answer.status})", code="UNAVAILABLE")
         case status if status >= 500:  # noqa: PLR2004  # RFC 9110 §15.6: the server's fault
             return broken(deed, status, is_repeatable=is_repeatable)
     code, why = _no(answer.status, text, said)
@@ -46,7 +48,8 @@ def verdict(deed: str, answer: Answer, *, is_repeatable: bool) -> TaskError:
 
 def _no(status: int, text: str, said: dict[str, Any]) -> tuple[str, str]:
     """Return code and reason of a no; GitHub's own text may quote a value, so it is no part of the reason."""
-    problems = [each for each in said.get("errors") or () if isinstance(each, dict)]
+    named = said.get("errors")
+    problems = [each for each in named if isinstance(each, dict)] if isinstance(named, list) else []
     texts = [text, *(str(each.get("message")) for each in problems)]
     match status:
         case 404 | 410:

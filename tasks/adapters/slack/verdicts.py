@@ -78,6 +78,8 @@ def verdict_of_status(deed: str, answer: Answer, *, is_repeatable: bool) -> Task
             return asks_for_patience(deed, retry_after(answer.headers, otherwise=PATIENCE))
         case 401 | 403:
             return auth_failed("Slack", f"HTTP {answer.status}")
+        case 408 | 425:  # RFC 9110 §15.5.9 and RFC 8470 §5.2: the request was not taken
+            return TransientError(f"{deed}: Slack did not take the request (HTTP {answer.status})", code="UNAVAILABLE")
         case status if status >= 500:  # noqa: PLR2004  # RFC 9110 §15.6: the server's fault
             return broken(deed, status, is_repeatable=is_repeatable)
     why = f"expected an answer of Slack's Web API, got HTTP {answer.status}; is base_url right?"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from procos.domain.errors import PermanentError
 from tasks.adapters.exchange import AnswerLostError, NothingSentError, Request, Way, exchange
-from tests.raw_service import HEAD, RawService, raw_service
+from tests.raw_service import HEAD, RawService, full_port, named, raw_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pytest_httpserver import HTTPServer
 
@@ -23,9 +25,9 @@ def service() -> Iterator[RawService]:
         yield found
 
 
-def way(*, seconds: float = 4.0, largest: int = 1000, proxy: str | None = None, ca_file: str | None = None) -> Way:
+def way(*, seconds: float = 4.0, connect_seconds: float = 2.0, largest: int = 1000, **more: str) -> Way:
     deadline = time.monotonic() + seconds
-    return Way(deadline=deadline, connect_seconds=2.0, largest_answer=largest, proxy=proxy, ca_file=ca_file)
+    return Way(deadline=deadline, connect_seconds=connect_seconds, largest_answer=largest, **more)
 
 
 def post(url: str, over: Way | None = None, **headers: str) -> bytes:
@@ -57,6 +59,14 @@ class TestExchange:
         assert service.requests[0].startswith(b"CONNECT slack.test:443 HTTP/1.")
         assert b"secret-token" not in service.requests[0]
 
+    def test_shares_its_time_between_the_addresses_of_a_name(
+        self, service: RawService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service.says = HEAD + b"Content-Length: 2\r\n\r\n{}"
+        with full_port() as full:
+            named(monkeypatch, full, full, full, service.port)
+            assert post("http://several.test/", way(seconds=1.4, connect_seconds=0.5)) == b"{}"
+
 
 class TestNothingSent:
     def test_where_nobody_listens(self) -> None:
@@ -75,15 +85,37 @@ class TestNothingSent:
             post(service.url, way(seconds=-1.0))
         assert service.requests == []
 
-    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\nb", "tökén", "a\0b"])
-    def test_where_a_header_would_become_two(self, service: RawService, token: str) -> None:
-        with pytest.raises(NothingSentError, match="a character that cannot be sent"):
-            post(service.url, Authorization=token)
+    def test_where_a_proxy_never_comes_to_an_end(self, service: RawService) -> None:
+        service.says, service.drips = b"HTTP/1.1 200 OK\r\n", b"X" * 256
+        over = way(connect_seconds=0.2, proxy=f"http://127.0.0.1:{service.port}")
+        with pytest.raises(NothingSentError, match=r"no connection \(timed out\)"):
+            post("https://slack.test/x", over)
+
+    def test_where_an_address_would_become_two(self, service: RawService) -> None:
+        with pytest.raises(NothingSentError, match="the address has a character that cannot be sent"):
+            post(f"{service.url}/a b")
         assert service.requests == []
 
-    def test_where_a_file_of_authorities_is_missing(self, service: RawService) -> None:
-        with pytest.raises(NothingSentError, match="No such file"):
-            post(f"https://127.0.0.1:{service.port}/", way(ca_file="/nowhere.pem"))
+
+class TestConnectionInvalid:
+    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\nb", "tökén", "a\0b"])
+    def test_where_a_header_would_become_two(self, service: RawService, token: str) -> None:
+        with pytest.raises(PermanentError, match="a character that cannot be sent") as raised:
+            post(service.url, Authorization=token)
+        assert raised.value.code == "CONNECTION_INVALID"
+        assert service.requests == []
+
+    @pytest.mark.parametrize(
+        ("name", "why"), [("gone.pem", "No such file"), ("none.pem", "NO_CERTIFICATE"), ("", "directory")]
+    )
+    def test_where_a_file_of_authorities_is_none(
+        self, service: RawService, tmp_path: Path, name: str, why: str
+    ) -> None:
+        (tmp_path / "none.pem").write_text("not a certificate")
+        with pytest.raises(PermanentError, match=rf"ca_file .* of a connection cannot be used: .*{why}") as raised:
+            post(f"https://127.0.0.1:{service.port}/", way(ca_file=str(tmp_path / name)))
+        assert raised.value.code == "CONNECTION_INVALID"
+        assert service.requests == []
 
 
 class TestAnswerLost:

@@ -143,6 +143,15 @@ class TestMoved:
         assert raised.value.code == "REFUSED"
         assert len(httpserver.log) == 1
 
+    @pytest.mark.parametrize(
+        ("status", "code"), [("201 Created", "OUTCOME_UNKNOWN"), ("307 Temporary Redirect", "REFUSED")]
+    )
+    def test_to_what_is_no_address_is_not_followed(self, status: str, code: str) -> None:
+        with raw_service() as service:
+            service.says = f"HTTP/1.1 {status}\r\nLocation: http://[\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+            assert code_of(github_at(service.url), "create_issue", **CREATE) == code
+            assert len(service.requests) == 1
+
     def test_in_a_circle_comes_to_an_end(self, github: GitHub, httpserver: HTTPServer) -> None:
         headers = {"Location": httpserver.url_for(f"{ISSUES}/7")}
         httpserver.expect_request(f"{ISSUES}/7").respond_with_data("", status=301, headers=headers)
@@ -161,6 +170,7 @@ class TestVerdicts:
             (418, {}, "REFUSED"),
             (400, {"message": "Problems parsing JSON"}, "INVALID_INPUT"),
             (422, {"message": "Validation Failed", "errors": "all of it"}, "INVALID_INPUT"),
+            (422, {"message": "Validation Failed", "errors": 5}, "INVALID_INPUT"),
             (422, {"message": "Validation Failed", "errors": [{"code": "already_exists"}]}, "ALREADY_EXISTS"),
             (
                 422,
@@ -231,6 +241,8 @@ class TestVerdicts:
             pytest.param(500, "oops", "OUTCOME_UNKNOWN", "NO_ANSWER", id="500"),
             pytest.param(502, "<html>", "OUTCOME_UNKNOWN", "NO_ANSWER", id="502"),
             pytest.param(503, "", "OUTCOME_UNKNOWN", "UNAVAILABLE", id="503"),
+            pytest.param(408, "", "UNAVAILABLE", "UNAVAILABLE", id="408"),
+            pytest.param(425, "", "UNAVAILABLE", "UNAVAILABLE", id="425"),
             pytest.param(200, "<html>Log in to our network</html>", "OUTCOME_UNKNOWN", "NO_ANSWER", id="a-page"),
             pytest.param(201, "{", "OUTCOME_UNKNOWN", "NO_ANSWER", id="broken"),
             pytest.param(200, "[]", "OUTCOME_UNKNOWN", "NO_ANSWER", id="a-list"),
@@ -298,14 +310,30 @@ class TestApp:
         assert call(app, "get_issue", number=7)["number"] == 7
         assert httpserver.log[-1][0].headers["Authorization"] == "token ghs_second"
 
-    def test_that_is_refused_is_the_operators(self, httpserver: HTTPServer, private_key: str) -> None:
-        httpserver.expect_request(self.TOKENS).respond_with_json({"message": "Bad credentials"}, status=401)
-        assert code_of(self.app_at(httpserver, private_key, 4), "get_issue", number=7) == "AUTH_FAILED"
+    @pytest.mark.parametrize("status", [302, 401, 403, 404, 422])
+    def test_that_gets_no_token_is_the_operators(self, httpserver: HTTPServer, private_key: str, status: int) -> None:
+        httpserver.expect_request(self.TOKENS).respond_with_json({"message": "Not Found"}, status=status)
+        with pytest.raises(PermanentError, match=rf"the app gets no token \(HTTP {status}\)") as raised:
+            call(self.app_at(httpserver, private_key, 4), "create_issue", **CREATE)
+        assert raised.value.code == "AUTH_FAILED"
 
-    @pytest.mark.parametrize("said", [{}, {"token": 5}, {"token": ""}])
-    def test_without_a_token_asks_again(self, httpserver: HTTPServer, private_key: str, said: object) -> None:
-        httpserver.expect_request(self.TOKENS).respond_with_json(said, status=201)
-        assert code_of(self.app_at(httpserver, private_key, 5), "get_issue", number=7) == "NO_ANSWER"
+    @pytest.mark.parametrize(
+        ("status", "said", "code"),
+        [
+            (201, {}, "NO_ANSWER"),
+            (201, {"token": 5}, "NO_ANSWER"),
+            (201, {"token": ""}, "NO_ANSWER"),
+            (201, [], "NO_ANSWER"),
+            (500, {}, "NO_ANSWER"),
+            (503, {}, "UNAVAILABLE"),
+            (429, {}, "RATE_LIMITED"),
+        ],
+    )
+    def test_that_gets_no_token_now_has_done_nothing(
+        self, httpserver: HTTPServer, private_key: str, status: int, said: object, code: str
+    ) -> None:
+        httpserver.expect_request(self.TOKENS).respond_with_json(said, status=status)
+        assert code_of(self.app_at(httpserver, private_key, 5), "create_issue", **CREATE) == code
 
     def test_with_a_key_that_is_none_is_the_operators(self, httpserver: HTTPServer) -> None:
         with pytest.raises(PermanentError, match="private_key is no PEM key") as raised:

@@ -216,6 +216,8 @@ class TestVerdicts:
             pytest.param((500, "oops"), "OUTCOME_UNKNOWN", "NO_ANSWER", id="500"),
             pytest.param((502, ""), "OUTCOME_UNKNOWN", "NO_ANSWER", id="502"),
             pytest.param((503, "later"), "OUTCOME_UNKNOWN", "UNAVAILABLE", id="503"),
+            pytest.param((408, ""), "UNAVAILABLE", "UNAVAILABLE", id="408"),
+            pytest.param((425, ""), "UNAVAILABLE", "UNAVAILABLE", id="425"),
             pytest.param((200, "<html>Log in to our network</html>"), "OUTCOME_UNKNOWN", "NO_ANSWER", id="a-page"),
             pytest.param((200, "[]"), "OUTCOME_UNKNOWN", "NO_ANSWER", id="a-list"),
             pytest.param((200, "[" * 100_000), "OUTCOME_UNKNOWN", "NO_ANSWER", id="a-deep-list"),

@@ -13,6 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from procos.domain.errors import BusinessError, PermanentError, StepCancelled, TransientError
 from tasks.generic.email_send import EmailSendInput, email_send
 from tests.mail_servers import scripted_server
+from tests.raw_service import full_port, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +128,15 @@ class TestTime:
         with scripted_server() as server, pytest.raises(TransientError, match="timed out; nothing was sent"):
             email_send(mail, step(server.port, seconds=1.0))
         assert server.mails == []
+
+    def test_is_shared_between_the_addresses_of_a_host(
+        self, step: Callable[..., TaskContext], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mail = EmailSendInput(to=["ann@example.org"], text="hello")
+        with scripted_server() as server, full_port() as full:
+            named(monkeypatch, full, full, full, server.port)
+            sent = email_send(mail, step(server.port, seconds=3.0 + 1.4, connect_timeout=0.5))
+        assert sent.accepted == ["ann@example.org"]
 
     def test_bounds_a_server_that_talks_without_end(self, send: Callable[..., Sent]) -> None:
         endless = "\r\n".join(["250-and so on"] * 20_000)

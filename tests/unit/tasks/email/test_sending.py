@@ -91,6 +91,19 @@ class TestMail:
         (address,) = box.mail["To"].addresses
         assert (address.display_name, address.addr_spec) == (name, "ann@example.org")
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param("x" * 2000, id="one-word"),
+            pytest.param("x" * 950 + " " + "y" * 1040, id="two-words"),
+            pytest.param("xyz " * 499, id="many-words"),
+        ],
+    )
+    def test_has_no_line_that_is_too_long(self, send: Callable[..., Sent], box: Postbox, value: str) -> None:
+        send(box.port, {"headers": {"X-Report": value.strip()}})
+        assert max(map(len, box.raw.split(b"\r\n"))) <= 998
+        assert box.mail["X-Report"] == value.strip()
+
     def test_bears_further_headers(self, send: Callable[..., Sent], box: Postbox) -> None:
         reference = f"<{'x' * 120}@example.org>"
         send(

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiosmtpd.smtp import AuthResult
 from pytest_httpserver import HTTPServer  # noqa: TC002  # pytest reads it
 
-from procos.domain.errors import PermanentError, TransientError
+from procos.domain.errors import PermanentError, RateLimited, TransientError
 from tasks.adapters.calling import service
+from tasks.adapters.email import tokens
+from tasks.adapters.email.connection import EmailConnection
+from tasks.adapters.email.tokens import access_token
 from tests.mail_servers import PASSWORD, TOKEN, USER, mail_server, scripted_server
+from tests.raw_service import HEAD, raw_service
 
 if TYPE_CHECKING:
     import ssl
@@ -54,6 +61,12 @@ class TestEncryption:
     ) -> None:
         with mail_server(starttls=server_tls) as box, pytest.raises(PermanentError, match=r"not trusted: .*localhost"):
             send(box.port, host="localhost", security="starttls", ca_file=authority.certificate, **SIGNING_IN)
+
+    @pytest.mark.parametrize("security", ["starttls", "tls"])
+    def test_needs_a_file_of_authorities_that_is_there(self, send: Callable[..., Sent], security: str) -> None:
+        with scripted_server(offers=("STARTTLS",)) as server, pytest.raises(PermanentError) as raised:
+            send(server.port, security=security, ca_file="/nowhere.pem", **SIGNING_IN)
+        assert raised.value.code == "CONNECTION_INVALID"
 
     def test_that_somebody_has_taken_out_is_not_done_without(self, send: Callable[..., Sent]) -> None:
         offers = ("AUTH PLAIN LOGIN",)
@@ -166,7 +179,7 @@ class TestAccessToken:
             (200, "no json", PermanentError),
             (200, '{"access_token": "a\\r\\nb"}', PermanentError),
             (503, "", TransientError),
-            (429, "", TransientError),
+            (429, "", RateLimited),
         ],
     )
     def test_that_is_not_issued_says_why(
@@ -178,6 +191,46 @@ class TestAccessToken:
             send(box.port, **client, token_url=httpserver.url_for("/other"))
         assert "/other" in str(raised.value)
         assert "client-secret" not in str(raised.value)
+
+    @pytest.mark.parametrize(("said", "seconds"), [(3600, 3540), (7200, 3540), (900, 840), (0, 240), ("1", 240)])
+    def test_is_kept_until_a_minute_before_its_end(
+        self, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, said: object, seconds: float
+    ) -> None:
+        httpserver.expect_request("/token").respond_with_json({"access_token": TOKEN, "expires_in": said})
+        fields = {"type": "email", "host": "mail.test", "sender": "shop@example.org", "user": USER}
+        issuer = {"token_url": httpserver.url_for("/token"), "client_id": str(said), "client_secret": "client-secret"}
+        connection = EmailConnection.model_validate({**fields, **issuer})
+        now = time.monotonic()
+        found = []
+        for moment in (now, now + seconds - 1, now + seconds):
+            monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda at=moment: at))
+            found.append(access_token(connection, deadline=moment + 4.0).was_kept)
+        assert found == [False, True, False]
+
+    def test_is_put_off_for_as_long_as_who_issues_it_says(
+        self, send: Callable[..., Sent], httpserver: HTTPServer
+    ) -> None:
+        httpserver.expect_request("/busy").respond_with_data("", status=429, headers={"Retry-After": "90"})
+        client = {"user": USER, "client_id": "procos", "refresh_token": "refresh-me"}
+        with mail_server(auth_require_tls=False) as box, pytest.raises(RateLimited) as raised:
+            send(box.port, **client, token_url=httpserver.url_for("/busy"))
+        assert raised.value.retry_in == timedelta(seconds=90)
+
+    @pytest.mark.parametrize(
+        ("says", "drips"),
+        [
+            pytest.param(HEAD + b"Content-Length: 9000\r\n\r\n", b" ", id="a-byte-at-a-time"),
+            pytest.param(HEAD + b"Content-Length: 10\r\n\r\n{}", b"", id="cut-short"),
+        ],
+    )
+    def test_that_does_not_come_whole_is_another_try(
+        self, send: Callable[..., Sent], says: bytes, drips: bytes
+    ) -> None:
+        client = {"user": USER, "client_id": "procos", "refresh_token": "refresh-me", "seconds": 3.0 + 0.5}
+        with raw_service() as issuer, mail_server(auth_require_tls=False) as box:
+            issuer.says, issuer.drips = says, drips
+            with pytest.raises(TransientError, match="which issues access tokens"):
+                send(box.port, **client, token_url=issuer.url)
 
 
 def _token(token: str) -> Any:
