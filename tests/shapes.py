@@ -8,8 +8,11 @@ from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from procos.settings import load_settings
 from tasks.context import TaskContext
 
+DAY = 86_400.0
+"""Seconds: a module makes its context when it is read, and its tests may run an hour later."""
 
-def context_of(topic: str, *, seconds: float = 60.0, **environment: str) -> TaskContext:
+
+def context_of(topic: str, *, seconds: float = DAY, **environment: str) -> TaskContext:
     """Return the context of a step, with settings from such an environment."""
     return TaskContext(
         external_task_id=ExternalTaskId("task-1"),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from werkzeug import Response
 
 from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError, TransientError
-from tasks.adapters.slack.adapter import Slack
+from tasks.adapters.slack.adapter import Slack, is_place_of
 from tests.raw_service import HEAD, raw_service
 
 if TYPE_CHECKING:
@@ -100,6 +100,12 @@ class TestReaction:
             call(slack, "add_reaction", ts="1.1", emoji="tada")
 
 
+class TestPlace:
+    @pytest.mark.parametrize("url", ["https://files.slack.com/upload/v1/x", "https://localhost:4003/upload"])
+    def test_is_at_slack_or_on_the_host_that_stands_in_for_it(self, url: str) -> None:
+        assert is_place_of("https://localhost:4003/api", url)
+
+
 class TestUpload:
     def place(self, server: HTTPServer, **status: int) -> None:
         url = server.url_for("/put/1")
@@ -131,7 +137,13 @@ class TestUpload:
             call(slack, "upload_file", file="x")
         assert raised.value.code == "OUTCOME_UNKNOWN"
 
-    @pytest.mark.parametrize("place", [None, "", "file:///etc/passwd", "ftp://127.0.0.1/x", 7])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            None, "", 7, "file:///etc/passwd", "ftp://127.0.0.1/x", "https://10.0.0.7/x", "https:///x",
+            "https://files.slack.com.evil.test/x", "https://slack.com@evil.test/x", "http://files.slack.com/x",
+        ],
+    )  # fmt: skip
     def test_goes_to_no_odd_place(self, slack: Slack, httpserver: HTTPServer, place: object) -> None:
         answers(httpserver, "files.getUploadURLExternal", {"ok": True, "upload_url": place, "file_id": "F1"})
         with pytest.raises(TransientError, match="Slack names no place for the file"):
