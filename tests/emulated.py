@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from procos.kernel.ports import is_free
 from tests.npm import npm_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from procos.kernel.ports import Ports
 
 PROJECT = Path(__file__).parents[1] / "deploy" / "dev" / "emulate"
 TOKEN = "test_token_admin"
@@ -50,11 +49,11 @@ class Emulated:
 
 
 @contextmanager
-def emulated(folder: Path, ports: Ports, seed: Mapping[str, object]) -> Iterator[Emulated]:
+def emulated(folder: Path, seed: Mapping[str, object]) -> Iterator[Emulated]:
     """Install it and run it until the test session is over; skips, or fails in CI, without npm."""
     project = npm_project(PROJECT, folder)
     (folder / "seed.json").write_text(json.dumps(seed))
-    there = Emulated(github_port=(port := _first_of_two(ports)), slack_port=port + 1)
+    there = Emulated(github_port=(port := _first_of_two()), slack_port=port + 1)
     command = ["node", "--require", str(project / "loopback.cjs"), "node_modules/emulate/dist/index.js", "start"]
     command += ["--service", "github,slack", "--port", str(port), "--seed", str(folder / "seed.json")]
     with (folder / "emulate.log").open("wb") as log:
@@ -67,10 +66,10 @@ def emulated(folder: Path, ports: Ports, seed: Mapping[str, object]) -> Iterator
             process.wait(STOP_SECONDS)
 
 
-def _first_of_two(ports: Ports) -> int:
+def _first_of_two() -> int:
     """Choose two neighbours, which is how it numbers its services; below those that connections are given at random."""
     for port in random.sample(range(20_000, 30_000, 2), TRIES):
-        if ports.choose(port) == port and ports.choose(port + 1) == port + 1:
+        if is_free(port) and is_free(port + 1):
             return port
     raise AssertionError(f"none of {TRIES} pairs of ports is free")
 

@@ -20,7 +20,6 @@ from tests.emulated import TOKEN, Emulated, emulated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procos.kernel.ports import Ports
     from tasks.adapters.adapter import Adapter
 
 REPOSITORY = "admin/shop"
@@ -35,7 +34,7 @@ def private_key() -> str:
 
 
 @pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory, ports: Ports, private_key: str) -> Iterator[Emulated]:
+def there(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator[Emulated]:
     seed = {
         "tokens": {TOKEN: {"login": "admin", "scopes": ["repo", "user"]}},
         "github": {
@@ -54,7 +53,7 @@ def there(tmp_path_factory: pytest.TempPathFactory, ports: Ports, private_key: s
         },
         "slack": {"channels": [{"name": "general"}]},
     }
-    with emulated(tmp_path_factory.mktemp("emulate"), ports, seed) as found:
+    with emulated(tmp_path_factory.mktemp("emulate"), seed) as found:
         yield found
 
 

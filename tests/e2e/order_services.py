@@ -140,7 +140,7 @@ def order_services(folder: Path, connections: Path) -> Iterator[OrderServices]:
         controller = Controller(mailbox, hostname="127.0.0.1", port=ports.choose())
         controller.start()
         running.callback(controller.stop)
-        slack = running.enter_context(emulated(folder, ports, SEED))
+        slack = running.enter_context(emulated(folder, SEED))
         files = {
             "orders": DATABASE.format(url=database),
             "warehouse": WAREHOUSE.format(port=warehouse.server_address[1]),
