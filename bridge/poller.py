@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bridge.fairness import Fairness
+from bridge.parked_poll import end_parked_poll
 from procos import metrics
 from procos.domain.errors import EngineBusyError, ProcosError, PublishRefusedError
-from procos.engine.parked_poll import end_parked_poll
 from procos.engine.protocol import EVERYTHING, Filter, Subscription
 from procos.logs import get_logger
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.parked_poll import end_parked_poll
 from bridge.unclaimed import IN_HAND_FOR, sighting, sightings
-from procos.engine.parked_poll import end_parked_poll
 from procos.logs import get_logger
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from procos.engine.contents import content_of
 from procos.engine.faults import COLUMN_SIZE
 from procos.engine.input_constants import InputConstants
 from procos.engine.long_texts import as_objects, has_long_texts, too_long
-from procos.engine.parked_poll import end_parked_poll
 from procos.engine.paths import path
 from procos.engine.reports import Complete, Fail, Throw, fields_of, variables_of
 from procos.engine.torn import is_torn
@@ -115,10 +114,7 @@ class HttpEngine:
             body["asyncResponseTimeout"] = milliseconds(wait)
         answer = self._transport.post("/external-task/fetchAndLock", body, wait=wait.total_seconds())
         tasks, by_topic = external_tasks_from_json(answer), {each.topic: each for each in subscriptions}
-        whole = [task for task in tasks if not self._is_given_back(task, by_topic[task.topic])]
-        if len(whole) < len(tasks) and not wait:
-            self._have_offered(holder)
-        return whole
+        return [task for task in tasks if not self._is_given_back(task, by_topic[task.topic])]
 
     def complete(self, external_task_id: ExternalTaskId, holder: str, variables: Mapping[str, object]) -> None:
         """End the step with its result."""
@@ -259,11 +255,6 @@ class HttpEngine:
         with suppress(EngineError, UnreachableError):  # then it is offered when its lock has run out
             self.unlock(task.id)
         return True
-
-    def _have_offered(self, holder: str) -> None:
-        """Have what was given back offered at once: the engine does not wake a poll of the holder's for it."""
-        with suppress(EngineError, UnreachableError):  # then the poll ends by itself, and the next one brings it
-            end_parked_poll(self, holder)
 
     def _variables_of(self, instance_id: ProcessInstanceId) -> object:
         return self._transport.get(path("process-instance", instance_id, "variables"), {"deserializeValues": "false"})

@@ -18,10 +18,10 @@ import requests
 
 from bridge.fetched import dispatch_of
 from bridge.ledger import Ledger
+from bridge.parked_poll import STOP_TOPIC
 from bridge.registry import Registry
 from procos.domain.external_task import Topic
 from procos.engine.http import HttpEngine
-from procos.engine.parked_poll import STOP_TOPIC
 from procos.engine.protocol import Subscription
 from procos.engine.transport import Transport
 from procos.routes import Route

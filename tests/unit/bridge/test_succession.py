@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.parked_poll import STOP_TOPIC
 from bridge.succession import LOOKS_APART, QUICK_LOOKS, Succession
 from bridge.unclaimed import Unclaimed
 from procos.domain.errors import EngineUnreachableError
 from procos.domain.external_task import Topic
-from procos.engine.parked_poll import STOP_TOPIC
 from procos.engine.protocol import Subscription
 from procos.ledger_keys import State
 from procos.testing import FakeRegistry

@@ -11,7 +11,6 @@ import pytest
 from procos.domain.errors import EngineMisconfiguredError
 from procos.domain.external_task import ExternalTaskId, Topic
 from procos.engine.http import HttpEngine
-from procos.engine.parked_poll import STOP_TOPIC
 from procos.engine.protocol import Subscription
 from procos.engine.transport import Transport
 from procos.settings import EngineSettings
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from tests.unit.engine.conftest import Site
 
 TASK = ExternalTaskId("t")
-TORN = {
-    "id": "t", "topicName": "greet", "workerId": "me", "lockExpirationTime": "2026-11-29T12:00:00.000+0000",
-    "activityId": "greet", "processInstanceId": "i", "variables": {},
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,23 +40,6 @@ class TestHttpEngine:
         assert path == "/external-task/fetchAndLock"
         assert (body["workerId"], body["maxTasks"], body["usePriority"]) == ("me", 3, True)
         assert "asyncResponseTimeout" not in body
-
-    @pytest.mark.parametrize(("wait", "parked_polls_ended"), [(timedelta(0), 1), (timedelta(seconds=5), 0)])
-    def test_gives_back_a_task_without_its_variables_and_has_it_offered_beside_a_parked_poll(
-        self, site: Site, engine: HttpEngine, wait: timedelta, parked_polls_ended: int
-    ) -> None:
-        def answer(path: str, _headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-            if path.endswith("/variables?deserializeValues=false"):
-                return 200, b'{"text": {"type": "String", "value": "x"}}'
-            is_ours = path.endswith("/fetchAndLock") and b'"greet"' in body
-            return 200, json.dumps([TORN] if is_ours else []).encode()
-
-        site.script = answer
-        subscription = Subscription(topic=Topic("greet"), lock_duration=timedelta(seconds=1))
-        assert engine.fetch_and_lock("me", [subscription], max_tasks=3, wait=wait) == []
-        asked = [(path.partition("?")[0].rpartition("/")[2], body) for _, path, _, body in site.requests]
-        assert [verb for verb, _ in asked[:3]] == ["fetchAndLock", "variables", "unlock"]
-        assert [STOP_TOPIC.encode() in body for _, body in asked[3:]] == [True] * parked_polls_ended
 
     def test_cuts_a_long_message_and_keeps_it_whole_in_the_details(self, site: Site, engine: HttpEngine) -> None:
         site.status, site.body = 204, b""
