@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.chaos import moments
-from tests.chaos.case import AFTER_LOCK, AFTER_OUTAGE, Case, Lane, Part, Verdicts, both_ways
+from tests.chaos.case import AFTER_LOCK, AFTER_OUTAGE, PROMPT, Case, Lane, Part, Verdicts, both_ways
 from tests.chaos.parts.services import bring_back, cut_off, killed, stopped
 from tests.chaos.scene import OUTAGE_SECONDS, leave, must_have_happened
 from tests.chaos.stack import BRIDGE
@@ -166,10 +166,10 @@ ANSWERS: Sequence[Case] = (
             name="fetches-torn",
             title="half of the steps handed out without their variables",
             part=Part.ENGINE,
-            story="Such a step is given back and fetched again with them; at worst it waits for the rest of its lock.",
+            story="Such a step is given back and fetched again with them.",
             fault=fetches_torn,
             duplicates=0,
-            recovery=AFTER_OUTAGE,
+            recovery=PROMPT,
         ),
         short=(Verdicts.ALONE,),
     ),
