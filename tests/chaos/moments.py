@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 FETCHED = re.compile(rb'"variables":\{"')
 """In an answer to fetchAndLock that holds tasks; no other answer has typed variables."""
-VARIABLES = re.compile(rb'(?<="variables":\{)(?:"\w+":\{[^{}]*\{[^{}]*\}[^{}]*\},?)+(?=\})')
-"""All typed variables of one task in such an answer; each ends with its valueInfo, an object of plain values."""
+VARIABLES = re.compile(rb'(?<="variables":\{)(?:"\w+":\{[^{}\r\n]*\{[^{}\r\n]*\}[^{}\r\n]*\},?)+(?=\})')
+"""All typed variables of one task in such an answer; each ends with its valueInfo, an object of plain values.
+
+A line break in them is HTTP's, before and after the size of a piece: without it the answer cannot be read, and is lost.
+"""
 RESERVED = re.compile(rb"\$3\r\nnew\r\n")
 """In Redis's reply to a reservation."""
 CONFIRMED = re.compile(rb"\x00\x3c\x00\x50.{8}[\x00\x01]\xce", re.DOTALL)

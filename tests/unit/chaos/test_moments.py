@@ -151,6 +151,11 @@ class TestTornFetches:
         assert (first["variables"], first["priority"], second["variables"]) == ({}, 0, {})
         assert rule.torn == 1
 
+    def test_leave_a_task_alone_where_http_has_parted_its_variables(self) -> None:
+        parted = self.TASKS.replace(b'"value":1', b'"value"\r\n2000\r\n:1')
+        verdict = moments.TornFetches(1.0, rng()).judge(chunk(parted, answer=True))
+        assert verdict.content == parted
+
     def test_leave_some_tasks_whole(self) -> None:
         verdict = moments.TornFetches(0.0, rng()).judge(chunk(self.TASKS, answer=True))
         assert verdict.content == self.TASKS
