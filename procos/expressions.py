@@ -1,9 +1,9 @@
-"""JSONata expressions of models: what is wrong with one, and the program that evaluates them in a process of its own.
+"""JSONata expressions of models: what is wrong with one, and their evaluation, which is done in a process of its own.
 
-`procos deploy` asks `syntax_fault`. `tasks.mapping.expressions` starts this file as a program, which answers request
-after request over a socket, and kills it where it does not answer: a regular expression that backtracks, or a list of
-ten million items, cannot be stopped from inside. As a program the file has no path to the rest of ProcOS, so it imports
-nothing of it. What an answer says is wrong never quotes what an expression was given, except in the words of `$error`.
+`procos deploy` asks `syntax_fault`. `tasks.mapping.expressions` has `answer` called by a program beside the worker
+(`tasks.side_program`), and kills it where it does not answer: a regular expression that backtracks, or a list of ten
+million items, cannot be stopped from inside. There the file has no path to the rest of ProcOS, so it imports nothing of
+it. What an answer says is wrong never quotes what an expression was given, except in the words of `$error`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ from __future__ import annotations
 import json
 import math
 import re
-import signal
-import socket
 import sys
 import time
-from contextlib import suppress
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-READY = b"ready"
-SIZE_BYTES = 4
-"""What stands before each message on the socket: its length."""
 UNREADABLE, FAILED, NOT_ENDED = "unreadable", "failed", "not ended"
 """The kinds of faults."""
 LARGEST_MEMORY = 512 * 1024 * 1024
@@ -212,29 +206,6 @@ def _library() -> Any:
     return jsonata
 
 
-def main(handle: int, alone: float) -> None:
-    """Answer requests until the other end of the socket is closed; die over one that takes so many seconds."""
-    import resource
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which may have an evaluation to wait for
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # kills; the worker, which does it sooner, may be dead
+def prepare() -> None:
+    """Import what is large, before the first request is waited for."""
     _library()
-    sys.setrecursionlimit(DEEPEST_STACK)
-    with suppress(OSError, ValueError):  # a system without such a limit; the others hold
-        resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, LARGEST_MEMORY))
-    with socket.socket(fileno=handle) as end, end.makefile("rwb") as stream:
-        message = READY
-        while True:
-            stream.write(len(message).to_bytes(SIZE_BYTES) + message)
-            stream.flush()
-            size = int.from_bytes(stream.read(SIZE_BYTES))
-            if not size:
-                return
-            signal.setitimer(signal.ITIMER_REAL, alone)
-            message = answer(stream.read(size))
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))

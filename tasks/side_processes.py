@@ -4,10 +4,8 @@ A regular expression that backtracks, one call that makes a text of a gigabyte, 
 billion times would hold up every thread of a worker, its signs of life included, and have it taken for dead. Done here
 it costs a process. Programs are started when needed and kept: a question costs a fraction of a millisecond.
 
-A program is a file that imports nothing of ProcOS. It gets the number of its socket, and the seconds after which it
-ends by itself over one request: a worker that was killed can kill nobody. It sends `READY`, then answers message after
-message, each with its length in `SIZE_BYTES` before it. `tasks.mapping.expressions` and `tasks.generic.json_schema` are
-the callers.
+What they run is `tasks.side_program`, which has the answers of one module. `tasks.mapping.expressions` and
+`tasks.generic.json_schema` are the callers.
 """
 
 from __future__ import annotations
@@ -20,13 +18,16 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tasks import side_program
+from tasks.side_program import SIZE_BYTES
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from pathlib import Path
 
-SIZE_BYTES = 4
+PROGRAM = Path(side_program.__file__)
 MOST = 4
 """Questions at once; it is work for the processor, so more of them would only wait for each other."""
 TURN_SECONDS = 30.0
@@ -42,17 +43,17 @@ class NoPlaceError(Exception):
 
 
 class SideProcesses:
-    """Processes of one program, started when needed and used again; may be shared by threads."""
+    """Processes that answer by one module, started when needed and used again; may be shared by threads."""
 
-    def __init__(self, program: Path, *, within: timedelta, most: int = MOST) -> None:
+    def __init__(self, module: Path, *, within: timedelta, most: int = MOST) -> None:
         """Start nothing yet.
 
         Args:
-            program: the file that is run.
+            module: the file whose `answer` is asked.
             within: how long an answer may take, the way of the data included, until the process is killed.
             most: how many may be asked at once.
         """
-        self._program, self._within, self._most = program, within, most
+        self._module, self._within, self._most = module, within, most
         self.forget()
 
     def forget(self) -> None:
@@ -105,17 +106,17 @@ class SideProcesses:
                 if process.is_alive():
                     return process
                 process.end()
-        return _SideProcess(self._program, alone=self._within.total_seconds() + ORPHAN_SECONDS)
+        return _SideProcess(self._module, alone=self._within.total_seconds() + ORPHAN_SECONDS)
 
 
 class _SideProcess:
     """One process, and the socket to it; one thread at a time."""
 
-    def __init__(self, program: Path, *, alone: float) -> None:
+    def __init__(self, module: Path, *, alone: float) -> None:
         """Start it.
 
         Args:
-            program: the file that is run.
+            module: the file whose `answer` is asked.
             alone: the seconds after which it ends by itself over one request.
 
         Raises:
@@ -124,7 +125,7 @@ class _SideProcess:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own program
-                [sys.executable, "-P", str(program), str(theirs.fileno()), str(alone)],
+                [sys.executable, "-P", str(PROGRAM), str(module), str(theirs.fileno()), str(alone)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # a library may print what it cannot use, which may be data

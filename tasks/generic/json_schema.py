@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procos.domain.errors import PermanentError, TransientError
-from tasks.generic import schema_program as program
+from tasks.generic import schema_check as check
 from tasks.generic.json_values import WHOLE, joined, looked_through, place_of, pointer_of, steps_of
 from tasks.side_processes import NoPlaceError, SideProcesses
 
@@ -116,7 +116,7 @@ def problems(schema: Mapping[str, Any], document: Any) -> list[Problem]:
         return []
     if values * (look.values + look.characters // CHARACTERS_PER_LOOK) > MOST_LOOKS:
         return _found_beside(text, schema, document)
-    return [_problem(finding, schema) for finding in program.findings(text, document, MOST_PROBLEMS)]
+    return [_problem(finding, schema) for finding in check.findings(text, document, MOST_PROBLEMS)]
 
 
 def message_of(found: Sequence[Problem | str]) -> str:
@@ -144,7 +144,7 @@ def _wrong(reason: str) -> PermanentError:
     return PermanentError(f"the JSON Schema of this step is wrong{reason}", code="SCHEMA_INVALID")
 
 
-@lru_cache(maxsize=program.KEPT)
+@lru_cache(maxsize=check.KEPT)
 def _simple_values(text: str) -> int:
     """Return how many values a simple schema has, which looks at nothing more often than that; else 0."""
     values = patterns = 0
@@ -168,12 +168,12 @@ def _is_small(look: Look) -> bool:
 
 def _compiled(text: str) -> Any:
     try:
-        return program.validator(text)
-    except program.WrongSchemaError as error:
+        return check.validator(text)
+    except check.WrongSchemaError as error:
         raise _wrong(str(error)) from error
 
 
-_BESIDE = SideProcesses(Path(program.__file__), within=LIMIT)
+_BESIDE = SideProcesses(Path(check.__file__), within=LIMIT)
 _BESIDE.share()
 
 
@@ -227,7 +227,7 @@ def _flaw(flaw: Flaw) -> Problem:
     return Problem(place=place_of(steps) or WHOLE, reason=flaw.reason, path=pointer_of(steps))
 
 
-def _problem(finding: program.Finding, schema: Mapping[str, Any]) -> Problem:
+def _problem(finding: check.Finding, schema: Mapping[str, Any]) -> Problem:
     steps, keyword, facts = finding["path"], finding["keyword"], finding["facts"]
     place = place_of(steps)
     reason = _reason(finding, _description(finding, schema))
@@ -242,7 +242,7 @@ def _problem(finding: program.Finding, schema: Mapping[str, Any]) -> Problem:
     )
 
 
-def _reason(finding: program.Finding, description: str) -> str:
+def _reason(finding: check.Finding, description: str) -> str:
     facts, more = finding["facts"], f" and {finding['more']} more" if finding["more"] > 0 else ""
     match finding["keyword"]:
         case "type":
@@ -262,7 +262,7 @@ def _reason(finding: program.Finding, description: str) -> str:
     return f"expected {description}" if description else f"breaks the rule {finding['keyword']!r}"
 
 
-def _description(finding: program.Finding, schema: Mapping[str, Any]) -> str:
+def _description(finding: check.Finding, schema: Mapping[str, Any]) -> str:
     """What the schema's author says about the value; a pattern alone helps nobody."""
     part: Any = schema
     try:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos import expressions
-from tasks.generic import schema_program
-from tasks.side_processes import SIZE_BYTES, _SideProcess
+from tasks.generic import schema_check
+from tasks.side_processes import _SideProcess
+from tasks.side_program import SIZE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +30,11 @@ DOUBLED = {
 }
 ENDLESS: list[tuple[ModuleType, dict[str, Any]]] = [
     (expressions, BACKTRACKING),
-    (schema_program, {"schema": json.dumps(DOUBLED), "document": "x", "most": 1}),
+    (schema_check, {"schema": json.dumps(DOUBLED), "document": "x", "most": 1}),
 ]
 
 
-@pytest.fixture(params=ENDLESS, ids=["expressions", "schema_program"])
+@pytest.fixture(params=ENDLESS, ids=["expressions", "schema_check"])
 def at_work(request: pytest.FixtureRequest) -> Iterator[_SideProcess]:
     """Start a program that gives up soon, and ask what it will never have an answer to."""
     program, asked = request.param

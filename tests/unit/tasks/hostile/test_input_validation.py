@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from procos.domain.errors import PermanentError, TaskError, TransientError
-from tasks.generic import json_schema, schema_program
+from tasks.generic import json_schema, schema_check
 from tasks.generic.input_validation import InputValidationInput, input_validation
 from tasks.side_processes import SideProcesses
 from tests.shapes import context_of
@@ -138,7 +138,7 @@ NAMES = {
 @pytest.fixture(autouse=True, scope="module")
 def _impatient() -> Iterator[None]:
     """Let checks beside the worker have a fraction of the time that they have in a worker."""
-    impatient = SideProcesses(Path(schema_program.__file__), within=timedelta(seconds=0.4))
+    impatient = SideProcesses(Path(schema_check.__file__), within=timedelta(seconds=0.4))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_schema, "_BESIDE", impatient)
         yield
@@ -210,7 +210,7 @@ class TestHostileDocument:
         def in_the_worker(*_: object) -> list[Any]:
             raise AssertionError
 
-        monkeypatch.setattr(schema_program, "findings", in_the_worker)
+        monkeypatch.setattr(schema_check, "findings", in_the_worker)
         assert validate(schema=schema, data=data)
 
     @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)

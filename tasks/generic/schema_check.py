@@ -1,8 +1,8 @@
-"""Checks documents against JSON Schemas, as a function or as a program of its own, which can be killed.
+"""Checks documents against JSON Schemas, as a function or in a process of its own, which can be killed.
 
-`tasks.generic.json_schema` calls it where a schema and a document are small and simple, and asks it as a program
-(`tasks.side_processes`) otherwise: with references or `unevaluatedProperties` a few lines of a schema can take for
-ever. As a program the file has no path to the rest of ProcOS, so it imports nothing of it.
+`tasks.generic.json_schema` calls it where a schema and a document are small and simple, and has it asked beside the
+worker (`tasks.side_program`) otherwise: with references or `unevaluatedProperties` a few lines of a schema can take for
+ever. There the file has no path to the rest of ProcOS, so it imports nothing of it.
 
 A schema refers to nothing outside itself, formats count, and patterns run in time linear in the text.
 """
@@ -10,10 +10,6 @@ A schema refers to nothing outside itself, formats count, and patterns run in ti
 from __future__ import annotations
 
 import json
-import signal
-import socket
-import sys
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +18,6 @@ import jsonschema_rs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-READY = b"ready"
-SIZE_BYTES = 4
-"""What stands before each message on the socket: its length."""
 LARGEST_MEMORY = 1024 * 1024 * 1024
 DEEPEST_STACK = 5000
 KEPT = 256
@@ -119,30 +112,3 @@ def _type_of(value: object) -> str:
 def _place_in_schema(error: Exception) -> str:
     steps = error.instance_path if isinstance(error, jsonschema_rs.ValidationError) else []
     return f" at {'/'.join(['#', *map(str, steps)])}" if steps else ""
-
-
-def main(handle: int, alone: float) -> None:
-    """Answer requests until the other end of the socket is closed; die over one that takes so many seconds."""
-    import resource
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which may have a check to wait for
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # kills; the worker, which does it sooner, may be dead
-    sys.setrecursionlimit(DEEPEST_STACK)
-    with suppress(OSError, ValueError):  # a system without such a limit; the others hold
-        resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, LARGEST_MEMORY))
-    with socket.socket(fileno=handle) as end, end.makefile("rwb") as stream:
-        message = READY
-        while True:
-            stream.write(len(message).to_bytes(SIZE_BYTES) + message)
-            stream.flush()
-            size = int.from_bytes(stream.read(SIZE_BYTES))
-            if not size:
-                return
-            signal.setitimer(signal.ITIMER_REAL, alone)
-            message = answer(stream.read(size))
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
