@@ -1,12 +1,7 @@
-"""`make bench-ai`: what an AI step costs beside a bare client, what a worker needs, and whether a limit holds.
-
-Exit 0: every bound is kept. 1: one is not, or something could not be measured. 2: wrong usage.
-"""
+"""`make bench-ai`: what an AI step costs beside a bare client, what a worker needs, and whether a limit holds."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,16 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from procos.kernel.parts.redis import redis_part
 from procos.kernel.state import StackFolder
-from procos.logs import configure_logs
-from procos.settings import LogSettings
-from tests.benchmarks import rows
+from tests.benchmarks import command
 from tests.benchmarks.ai import footprint, overhead, provider_server, rate
 from tests.benchmarks.rows import Row
-from tests.benchmarks.versions import machine
 from tests.chaos.services import AnyPorts
 from tests.services import Service
 
@@ -32,28 +22,9 @@ if TYPE_CHECKING:
 
 OVERHEAD, FOOTPRINT, RATE = "overhead", "footprint", "rate"
 MEASURES = (OVERHEAD, FOOTPRINT, RATE)
-WIDTH = 170
 PER_MINUTE, PROCESSES, MINUTE = 600, 4, 60
 LEAST_SHARE = 0.9
 LATENESS = 1.0
-
-console = Console(width=WIDTH, highlight=False)
-
-
-def main() -> int:
-    """Measure, print and write; returns the exit code."""
-    options = _options()
-    configure_logs(LogSettings(level="WARNING"))  # a line for each of a thousand calls is not what is measured
-    try:
-        found = _measured(options.only, is_quick=options.quick)
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        console.print(f"the benchmark cannot run: {error}")
-        return 1
-    console.print(rows.table(found))
-    if options.json:
-        document = {"machine": machine(), "rows": [dict(row.as_json()) for row in found]}
-        options.json.write_text(json.dumps(document, indent=2) + "\n")
-    return 0 if all(row.holds for row in found) else 1
 
 
 def _measured(only: Sequence[str], *, is_quick: bool) -> list[Row]:
@@ -70,7 +41,7 @@ def _measured(only: Sequence[str], *, is_quick: bool) -> list[Row]:
 
 
 def _rate(redis_url: str, *, minutes: int) -> list[Row]:
-    console.print(f"{PROCESSES} processes compete for {PER_MINUTE} requests a minute, for {minutes} min …")
+    command.console.print(f"{PROCESSES} processes compete for {PER_MINUTE} requests a minute, for {minutes} min …")
     moments = rate.moments_let_in(
         redis_url, requests_per_minute=PER_MINUTE, seconds=minutes * MINUTE, processes=PROCESSES, lateness=LATENESS
     )
@@ -117,13 +88,5 @@ def _provider() -> Iterator[str]:
             server.terminate()
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ai", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES, metavar="MEASURE")
-    parser.add_argument("--quick", action="store_true", help="does it run here? no figures to keep")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.run("tests.benchmarks.ai", __doc__, MEASURES, _measured))

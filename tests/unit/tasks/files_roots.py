@@ -34,10 +34,10 @@ class Surroundings:
 
     @classmethod
     def made(cls, around: Path) -> Surroundings:
-        for folder in ("root", "root/inner", "outside"):
+        for folder in ("given", "given/inner", "outside"):
             (around / folder).mkdir()
-        (around / "root/file.txt").write_text("inside")
-        (around / "root/inner/file.txt").write_text("inside")
+        (around / "given/file.txt").write_text("inside")
+        (around / "given/inner/file.txt").write_text("inside")
         for name in ("secret.txt", "file.txt", "new.txt.bak"):
             (around / "outside" / name).write_text(SECRET)
         (around / "secret.txt").write_text(SECRET)
@@ -45,7 +45,7 @@ class Surroundings:
 
     @property
     def root(self) -> Path:
-        return self.around / "root"
+        return self.around / "given"
 
     @property
     def outside(self) -> Path:

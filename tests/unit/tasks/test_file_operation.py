@@ -33,7 +33,22 @@ TAKES = {
     "copy": {"target", "overwrite"},
     "list": {"pattern", "recursive", "depth"},
 }
-SPECIAL = ("..", ".", "", "file.txt", "inner", "outside", "secret.txt", "root", "link", "\0", "\\", "~", "C:", "%2e%2e")
+SPECIAL = (
+    "..",
+    ".",
+    "",
+    "file.txt",
+    "inner",
+    "outside",
+    "secret.txt",
+    "given",
+    "link",
+    "\0",
+    "\\",
+    "~",
+    "C:",
+    "%2e%2e",
+)
 PARTS = st.sampled_from([*SPECIAL, "\u2025"]) | st.text(max_size=4)
 PATHS = st.lists(PARTS, max_size=6).map("/".join)
 JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.lists(st.text(max_size=2), max_size=2)

@@ -23,7 +23,7 @@ PATHS = {
     "up": "../secret.txt",
     "up_into_outside": "../outside/secret.txt",
     "up_from_below": "inner/../../secret.txt",
-    "up_and_back": "../root/file.txt",
+    "up_and_back": "../given/file.txt",
     "up_in_the_middle": "inner/../file.txt",
     "up_at_the_end": "inner/..",
     "dot_first": "./file.txt",

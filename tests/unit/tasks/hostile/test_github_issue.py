@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from procos.domain.errors import TaskError
 from procos.settings import load_settings
 from tasks.generic.github_issue import GithubIssueInput, github_issue
+from tests.unit.tasks.hostile.endings import ANYTHING, ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,14 +90,7 @@ def names_for(url: str) -> dict[str, str]:
 
 
 def code_of(variables: dict[str, Any], step: TaskContext) -> str:
-    """Return how a step ends: the code of its error, or nothing."""
-    try:
-        github_issue(GithubIssueInput.model_validate(variables), step)
-    except ValidationError:
-        return "INVALID_INPUT"
-    except TaskError as error:
-        return "TOKEN_TOLD" if TOKEN in str(error) else str(getattr(error, "code", "RATE_LIMITED"))
-    return ""
+    return ending_of(lambda: github_issue(GithubIssueInput.model_validate(variables), step), secret=TOKEN)
 
 
 class TestHostileVariables:
@@ -138,11 +130,6 @@ class TestHostileVariables:
         assert json.loads(httpserver.log[0][0].data)["title"] == text
 
 
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
 OPERATIONS = (
     "create_issue", "comment_issue", "close_issue", "get_issue", "search_issues", "create_pull_request",
     "dispatch_workflow",

@@ -15,6 +15,7 @@ from tasks.adapters import known
 from tasks.adapters.adapter import validated
 from tasks.generic.notification import NotificationInput, notification
 from tasks.generic.notifying import LONGEST_CHAT, WORDS, Notification
+from tests.unit.tasks.hostile.endings import ANYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,13 +81,6 @@ class TestHostileNotification:
         words = write(Notification(title="<!channel>", message="x" * 50_000, severity="error", details={}))
         assert words["message_format"] == "plain"
         assert len(str(words["message"])) == LONGEST_CHAT
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
 
 
 class TestAnyVariables:

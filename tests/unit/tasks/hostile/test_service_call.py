@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from procos.domain.errors import TaskError
 from procos.settings import load_settings
 from tasks.generic.service_call import ServiceCallInput, service_call
+from tests.unit.tasks.hostile.endings import ANYTHING, ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,13 +54,7 @@ def step(context_with: Callable[..., TaskContext]) -> TaskContext:
 
 
 def code_of(variables: dict[str, Any], step: TaskContext) -> str:
-    try:
-        service_call(ServiceCallInput.model_validate(variables), step)
-    except ValidationError:
-        return "INVALID_INPUT"
-    except TaskError as error:
-        return str(getattr(error, "code", "RATE_LIMITED"))
-    return ""
+    return ending_of(lambda: service_call(ServiceCallInput.model_validate(variables), step))
 
 
 class TestHostileVariables:
@@ -69,13 +62,6 @@ class TestHostileVariables:
     def test_are_refused_before_anybody_is_asked(self, variables: dict[str, Any], step: TaskContext) -> None:
         given = {"connection": "slack", "operation": "send_message", "parameters": {"message": "x"}, **variables}
         assert code_of(given, step) in {"INVALID_INPUT", "CONNECTION_UNKNOWN"}
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=5,
-)
 
 
 class TestAnyVariables:
