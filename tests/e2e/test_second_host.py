@@ -5,6 +5,7 @@ The host is a network namespace with one cable to ours; two forwarders on our en
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-HOST, OURS, THEIRS, NETMASK = "procos-host2", "10.213.7.1", "10.213.7.2", 24
-CABLE = ("procos-a", "procos-b")
+# Named by our process: a run that was killed leaves its host behind, and another may be under way beside this one.
+HOST = f"procos-{os.getpid()}"
+CABLE = (f"pa-{os.getpid()}", f"pb-{os.getpid()}")
+NETMASK = 30
+NETWORK = ipaddress.ip_address("10.213.0.0") + os.getpid() % 2**14 * 4
+OURS, THEIRS = str(NETWORK + 1), str(NETWORK + 2)
 
 
 class Forwarder:
@@ -87,7 +92,8 @@ def _cable() -> Iterator[None]:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=10)
+    answer = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True, timeout=10)
+    assert not answer.returncode, f"ip {' '.join(arguments)}: {answer.stderr}"
 
 
 @contextmanager
