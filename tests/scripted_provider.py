@@ -2,7 +2,8 @@
 
 It answers chat completions, whole. Offered tools, it wants the first one called, twice, for the orders 17 and 99; told
 what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered`,
-`refused` or `speechless` in the question has it do so; an answer to the last has no text for want of tokens.
+`refused` or `speechless` in the question has it do so; an answer to the last has no text for want of tokens. Asked
+`slowly` it takes a while, and to `broken` it answers 500.
 """
 
 from __future__ import annotations
@@ -17,19 +18,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ORDERS = ("17", "99")
+A_WHILE_SECONDS = 0.3
 
 
 class ScriptedProvider(ThreadingHTTPServer):
-    """The server; `asked` are the bodies of all questions, in their order."""
+    """The server; `asked` are the bodies of all questions, in their order, `at_once` how many were open at each."""
+
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[Mapping[str, Any]] = []
+        self.at_once: list[int] = []
+        self._open = 0
+        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
         """What a setting says."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    @contextmanager
+    def answering(self, question: Mapping[str, Any]) -> Iterator[None]:
+        """Count a question as open until the end of the block."""
+        with self._lock:
+            self._open += 1
+            self.asked.append(question)
+            self.at_once.append(self._open)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= 1
 
     def handle_error(self, *_: object) -> None:
         """Workers that are killed in mid-answer are part of these tests."""
@@ -40,10 +60,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(question)
         last = question["messages"][-1]
+        with self.server.answering(question):
+            if "slowly" in str(last["content"]):
+                threading.Event().wait(A_WHILE_SECONDS)
+        self._answer(question, last)
+
+    def _answer(self, question: Mapping[str, Any], last: Mapping[str, Any]) -> None:
         body = json.dumps({"model": "script", "choices": [_choice(question, last)], "usage": _usage()}).encode()
-        self.send_response(200)
+        self.send_response(500 if "broken" in str(last["content"]) else 200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
