@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ai test check fmt unit contract e2e bench bench-ai bench-tasks bench-scale performance chaos-short chaos reliability requirements prerequisites clean
+.PHONY: help demo demo-ai test check fmt unit tasks contract e2e bench bench-ai bench-tasks bench-scale performance chaos-short chaos reliability requirements prerequisites clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,21 +19,25 @@ demo-ai: ## every AI topic from a model of its own, with the local model; leaves
 test: .venv/.complete ## all checks and all tests, everything they need installed first
 	@deploy/dev/prerequisites.sh --tests || { [ $$? -eq 3 ] && [ -z "$$CI" ]; }
 	@$(MAKE) --no-print-directory check
-	pytest tests
+	pytest tests --ignore=tests/architecture
 
-check: .venv/.complete ## format, lint, types, import contracts, spelling
+check: .venv/.complete ## format, lint, types, import contracts, spelling, the rules of the house
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
 	codespell
+	pytest tests/architecture
 
 fmt: .venv/.complete ## format the code
 	ruff format .
 	ruff check --fix .
 
-unit: .venv/.complete ## the quick tests: no services, under five seconds
-	pytest tests/unit tests/fundamentals tests/architecture
+unit: .venv/.complete ## the quick tests of engine, bridge and kernel: no services, in seconds
+	pytest tests/unit tests/fundamentals
+
+tasks: .venv/.complete ## the quick tests of the tasks: servers of their own on loopback, in a minute
+	pytest tests/tasks
 
 contract: .venv/.complete ## the same cases against fakes and against real parts
 	pytest tests/contract

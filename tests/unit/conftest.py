@@ -1,27 +1,16 @@
-"""Unit tests talk to nobody: a connection that leaves the machine is an error, and so is a test that takes long."""
+"""What all unit tests keep to."""
 
 from __future__ import annotations
 
-import socket
+from typing import TYPE_CHECKING
 
-import pytest
+from tests.loopback_only import bound, no_network
 
-LONGEST_SECONDS = 5
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["no_network"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/unit" in str(item.path):
-            item.add_marker(pytest.mark.timeout(LONGEST_SECONDS))
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: object) -> None:
-        if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
-            pytest.fail(f"a unit test connects to {address}")
-        connect(self, address)  # type: ignore[arg-type]  # as it came
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    bound(items, "tests/unit")

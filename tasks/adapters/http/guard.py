@@ -3,7 +3,7 @@
 A name is looked up once, all its addresses are checked, and the connection is made to the first, so no second answer of
 a name server can lead elsewhere; TLS is still spoken with the name. The others are not tried, since the library hands
 out one alone. The list of addresses and the check are microsoft-antissrf's. This module is all that knows of it:
-another library takes its place where `Guard` keeps what tests/unit/tasks/hostile/test_http_guard.py asks.
+another library takes its place where `Guard` keeps what tests/tasks/hostile/test_http_guard.py asks.
 """
 
 from __future__ import annotations

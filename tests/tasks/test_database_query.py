@@ -21,7 +21,7 @@ from tasks.adapters.database.engines import url_of
 from tasks.adapters.database.sqlite import SQLite
 from tasks.adapters.database.values import json_column, json_value
 from tasks.generic.database_query import DatabaseQueryInput, database_query
-from tests.unit.tasks.database_samples import STATEMENTS, ask, connection, shop
+from tests.tasks.database_samples import STATEMENTS, ask, connection, shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos.domain.errors import BusinessError, PermanentError, TaskError
-from tests.unit.tasks.files_roots import SECRET, Surroundings, do, files
+from tests.tasks.files_roots import SECRET, Surroundings, do, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,7 @@ from tasks.adapters import known
 from tasks.adapters.adapter import validated
 from tasks.generic.notification import NotificationInput, notification
 from tasks.generic.notifying import LONGEST_CHAT, WORDS, Notification
-from tests.unit.tasks.hostile.endings import ANYTHING
+from tests.tasks.hostile.endings import ANYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from procos.settings import Settings
     from tasks.context import TaskContext
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
 TOOL = {"name": "add", "description": "adds", "parameters": {"type": "object"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}

@@ -12,6 +12,7 @@ import pytest
 
 from procos.settings import load_settings
 from tests.ai_samples import context_of
+from tests.loopback_only import bound, no_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
     from tasks.context import TaskContext
 
 
+__all__ = ["no_network"]
+
 NO_REDIS = "redis://127.0.0.1:9/0"
 """Nobody listens there: what costs nothing is asked all the same."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    bound(items, "tests/tasks")
 
 
 @dataclass

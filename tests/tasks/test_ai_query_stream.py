@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from procos.settings import Settings
     from tasks.context import TaskContext
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 EVENTS = {"content-type": "text/event-stream; charset=utf-8"}

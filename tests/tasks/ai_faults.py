@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
 OPENAI, OLLAMA = "openai", "ollama"
 BOTH = (OPENAI, OLLAMA)

@@ -17,7 +17,7 @@ from tasks.adapters.slack.adapter import Slack
 if TYPE_CHECKING:
     from tasks.adapters.adapter import Adapter
 
-SERVICES = Path(__file__).parents[3] / "docs" / "services"
+SERVICES = Path(__file__).parents[2] / "docs" / "services"
 PAGES = {
     "slack_message": "slack.md",
     "github_issue": "github.md",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from procos.domain.errors import BusinessError, PermanentError, TaskError, TransientError
 from tasks.generic.database_query import DatabaseQueryInput
-from tests.unit.tasks.database_samples import STATEMENTS, ask, connection, shop
+from tests.tasks.database_samples import STATEMENTS, ask, connection, shop
 
 if TYPE_CHECKING:
     from pathlib import Path

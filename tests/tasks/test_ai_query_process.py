@@ -11,7 +11,7 @@ from lxml import etree
 
 from tasks.generic.json_schema import problems
 
-FOLDER = Path(__file__).parents[3] / "processes/ai_query_process"
+FOLDER = Path(__file__).parents[2] / "processes/ai_query_process"
 NAMES = {"bpmn": "http://www.omg.org/spec/BPMN/20100524/MODEL", "camunda": "http://camunda.org/schema/1.0/bpmn"}
 LONGEST_STRING = 4000
 

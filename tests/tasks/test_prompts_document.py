@@ -12,7 +12,7 @@ from tasks.ai.prompts.template import Variable, read_template
 from tasks.templates.filters import FILTERS
 from tasks.templates.grammar import LOOP_FACTS, TESTS
 
-TEXT = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text(encoding="utf-8")
 
 
 def listed(beginning: str) -> list[str]:

@@ -20,7 +20,7 @@ from tasks.adapters.files.faults import of, translated_driver
 from tasks.adapters.files.local import LocalRoot
 from tasks.adapters.files.roots import FilesConnection
 from tasks.blobs import StepBlobs
-from tests.unit.tasks.files_roots import do, files
+from tests.tasks.files_roots import do, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

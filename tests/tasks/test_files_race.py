@@ -13,7 +13,7 @@ import pytest
 
 from procos.domain.errors import TaskError
 from tasks.adapters.files.local import LocalRoot
-from tests.unit.tasks.files_roots import SECRET, Surroundings, do, files
+from tests.tasks.files_roots import SECRET, Surroundings, do, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

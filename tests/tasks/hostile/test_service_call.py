@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from procos.settings import load_settings
 from tasks.generic.service_call import ServiceCallInput, service_call
-from tests.unit.tasks.hostile.endings import ANYTHING, ending_of
+from tests.tasks.hostile.endings import ANYTHING, ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from procos.settings import BlobSettings, load_settings
 from procos.testing import StepRunner
 from tasks.context import TaskContext
 from tasks.generic.file_operation import FileOperationInput, file_operation
-from tests.unit.tasks.files_roots import SECRET, Surroundings
+from tests.tasks.files_roots import SECRET, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,7 +166,7 @@ class TestAnyPath:
 
 class TestDocument:
     def test_shows_a_step_that_runs(self, run: Callable[..., Any], tmp_path: Path) -> None:
-        text = (Path(__file__).parents[3] / "docs/services/files.md").read_text()
+        text = (Path(__file__).parents[2] / "docs/services/files.md").read_text()
         step = text.partition("```xml\n")[2].partition("```")[0]
         spaces = 'xmlns:bpmn="http://bpmn" xmlns:camunda="http://camunda"'
         found = ET.fromstring(f"<x {spaces}>{step}</x>").iter("{http://camunda}inputParameter")  # noqa: S314  # our own

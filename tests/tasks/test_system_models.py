@@ -272,4 +272,4 @@ class TestUserRequest:
 
 class TestShipped:
     def test_are_beside_the_packages(self) -> None:
-        assert shipped_processes() == Path(__file__).parents[3] / "processes"
+        assert shipped_processes() == Path(__file__).parents[2] / "processes"

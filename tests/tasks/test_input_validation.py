@@ -18,7 +18,7 @@ from tasks.generic.input_validation import InputValidationInput, input_validatio
 from tasks.generic.json_schema import LONGEST_MESSAGE, MOST_PROBLEMS, Problem, check_schema, message_of, problems
 from tests.shapes import context_of
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "processes/ai_query_process/input.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "processes/ai_query_process/input.schema.json").read_text())
 NAMES = [*SCHEMA["properties"], "other"]
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5)
 

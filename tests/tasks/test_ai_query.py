@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from procos.settings import Settings
     from tasks.context import TaskContext
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
 QUESTION = "What is six times seven?"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.context import TaskContext
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
 CLOSED = "http://127.0.0.1:9"
 QUESTION = ProviderSelectionInput(user_query="why?")

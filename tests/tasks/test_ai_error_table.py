@@ -14,8 +14,8 @@ from procos.domain.outcome import BpmnError, Completion, Failure, Postponement
 from procos.routes import routes
 from procos.settings import load_settings
 from tasks.ai.providers import health, openai_compatible, waiting
-from tests.unit.tasks.ai_faults import FAULTS, OPENAI, Caught, Fault, Incident, Postponed, Retried, Wire
-from tests.unit.tasks.conftest import NO_REDIS
+from tests.tasks.ai_faults import FAULTS, OPENAI, Caught, Fault, Incident, Postponed, Retried, Wire
+from tests.tasks.conftest import NO_REDIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from procos.domain.external_task import Topic
     from procos.testing import StepRunner
     from procos.testing.runner import StepResult
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
-PAGE = (Path(__file__).parents[3] / "docs/ai.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/ai.md").read_text()
 CASES = [pytest.param(fault, kind, id=f"{fault.id}-{kind}") for fault in FAULTS for kind in fault.kinds]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from procos.testing import StepResult
 
-FOLDER = Path(__file__).parents[3] / "processes" / "order_report_process"
+FOLDER = Path(__file__).parents[2] / "processes" / "order_report_process"
 SAMPLE = json.loads((FOLDER / "sample.json").read_text(encoding="utf-8"))
 
 

@@ -19,7 +19,7 @@ from tasks.ai.providers.registry import profile_named, provider_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.unit.tasks.conftest import ProviderServer
+    from tests.tasks.conftest import ProviderServer
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
 OPEN = {"type": "object", "properties": {"a": {"type": "integer"}}}
