@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 
 if TYPE_CHECKING:
     from procos.engine.protocol import Engine

@@ -16,7 +16,7 @@ from bridge.fairness import Fairness
 from bridge.parked_poll import end_parked_poll
 from procos import metrics
 from procos.domain.errors import EngineBusyError, ProcosError, PublishRefusedError
-from procos.engine.protocol import EVERYTHING, Filter, Subscription
+from procos.engine.subscription import EVERYTHING, Filter, Subscription
 from procos.logs import get_logger
 
 if TYPE_CHECKING:

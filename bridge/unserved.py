@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from procos.engine.protocol import EVERYTHING, Filter, Subscription
+from procos.engine.subscription import EVERYTHING, Filter, Subscription
 from procos.logs import get_logger
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from bridge.unclaimed import Unclaimed
 from procos.app import make_app
 from procos.blobs.store import check_driver
 from procos.caps import all_caps, groups
-from procos.engine.protocol import Filter
+from procos.engine.subscription import Filter
 from procos.queues import PARKED, Queue, depths
 from procos.routes import by_queue, routes
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from procos.domain.external_task import ExternalTask, ProcessInstanceId
     from procos.domain.variables import TypedValue
     from procos.engine.bulk import Refusal
-    from procos.engine.protocol import Subscription
     from procos.engine.reports import Report
+    from procos.engine.subscription import Subscription
     from procos.engine.transport import Transport
 
 log = get_logger(__name__)

@@ -1,11 +1,10 @@
-"""What the bridge needs of an engine: calls on external tasks, and which of them to ask for.
+"""What the bridge needs of an engine: calls on external tasks.
 
 `HttpEngine` does them over REST; `procos.testing.FakeEngine` does them in memory under the same contract cases.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -13,31 +12,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
-    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.engine.bulk import Refusal
     from procos.engine.reports import Report
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which external tasks of a topic to fetch; what is empty restricts nothing, what is set must all hold."""
-
-    tenants: tuple[str, ...] = ()
-    process_keys: tuple[str, ...] = ()
-    business_key: str | None = None
-
-
-EVERYTHING = Filter()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
-    """One topic of a fetch: how long to lock, which variables to bring (None: all), and of which processes."""
-
-    topic: Topic
-    lock_duration: timedelta
-    variables: tuple[str, ...] | None = None
-    only: Filter = EVERYTHING
+    from procos.engine.subscription import Subscription
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procos.domain.external_task import ExternalTask, ProcessInstanceId
-    from procos.engine.protocol import Subscription
+    from procos.engine.subscription import Subscription
 
 
 def is_torn(task: ExternalTask, subscription: Subscription, variables_of: Callable[[ProcessInstanceId], Any]) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from procos.engine.protocol import Filter, Subscription
+    from procos.engine.subscription import Filter, Subscription
 
 LONGEST_MESSAGE = 666
 """The engine cuts errorMessage at this many characters; the whole text goes into errorDetails."""

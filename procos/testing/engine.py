@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from procos.domain.variables import TypedValue
     from procos.engine.bulk import Refusal
-    from procos.engine.protocol import Subscription
     from procos.engine.reports import Report
+    from procos.engine.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from procos.domain.external_task import ExternalTask
-    from procos.engine.protocol import Filter, Subscription
+    from procos.engine.subscription import Filter, Subscription
 
 PIECE = 1000
 """Bytes of content at a time; few, so that small tests see several pieces."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from procos.domain.errors import EngineError
     from procos.domain.external_task import ExternalTask
-    from procos.engine.protocol import Subscription
     from procos.engine.reports import Throw
+    from procos.engine.subscription import Subscription
 
 NOTHING = timedelta(0)
 LONGEST_WAIT = timedelta(milliseconds=1_800_000)

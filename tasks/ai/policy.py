@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from procos.domain.errors import PermanentError
 from tasks.ai.json_answer import Flaw, parsed
-from tasks.ai.selection import Preference
+from tasks.ai.preference import Preference
 from tasks.generic.json_schema import message_of, problems
 
 if TYPE_CHECKING:

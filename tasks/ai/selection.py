@@ -13,10 +13,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tasks.ai.preference import Preference
 from tasks.ai.provider import Capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tasks.ai.policy import Policy
     from tasks.ai.question_features import Features
@@ -54,16 +55,6 @@ class Candidate:
     is_local: bool = False
     answers: Callable[[], bool] = lambda: True
     """Asked only where it decides."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
-    """An order of providers, the members of one group being equal, and why it is this order."""
-
-    groups: Sequence[Sequence[str]]
-    why: str
-    is_complete: bool = True
-    """Whether providers that are in no group are left out; else they come last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from procos.domain.external_task import ExternalTaskId, ProcessInstanceId, Topic
 from procos.engine.http import HttpEngine
 from procos.engine.paths import path
 from procos.engine.processes import Processes
-from procos.engine.protocol import EVERYTHING, Filter, Subscription
 from procos.engine.reports import Complete, Fail, Report, Throw
+from procos.engine.subscription import EVERYTHING, Filter, Subscription
 from procos.engine.transport import Transport
 from procos.engine.wire import variables_to_json
 from procos.testing import FakeEngine, typed

@@ -13,7 +13,7 @@ from bridge.fetched import dispatch_of
 from bridge.reporter import Reporter
 from bridge.shelf import Shelf
 from procos.domain.outcome import Completion, to_envelope
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.queues import PARKED, SHELF, Queue
 from procos.routes import ROUTES, Route
 from procos.testing import FakeEngine, FakeLedger

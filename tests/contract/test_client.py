@@ -10,7 +10,7 @@ import pytest
 from procos.client import Client
 from procos.domain.errors import UsageError
 from procos.engine.processes import ModelFile
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from procos.domain.external_task import ExternalTaskId
-from procos.engine.protocol import Filter
+from procos.engine.subscription import Filter
 from tests.contract.engine_labs import AFTER_SHORT, LONG, SHORT, Origin, fetch
 
 if TYPE_CHECKING:

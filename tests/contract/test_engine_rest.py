@@ -17,7 +17,7 @@ from procos.domain.errors import (
 )
 from procos.engine.http import HttpEngine
 from procos.engine.processes import ModelFile
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.transport import Transport
 from procos.settings import EngineSettings
 

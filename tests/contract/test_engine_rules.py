@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from procos.domain.errors import EngineRejectedError, LeaseLostError, TaskGoneError
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from tests.contract.engine_labs import AFTER_SHORT, LONG, SHORT, fetch
 
 if TYPE_CHECKING:

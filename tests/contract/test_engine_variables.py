@@ -16,7 +16,7 @@ from procos.engine.faults import COLUMN_SIZE
 from procos.engine.long_texts import as_objects
 from procos.engine.paths import path
 from procos.engine.processes import ModelFile
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.wire import typed_variables_to_json
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from procos.cli.retry import retry
 from procos.engine.backlog import Backlog, backlog_of
 from procos.engine.incidents import JOB, Incidents
 from procos.engine.processes import ModelFile
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from tests.services import wait_until
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from bridge.reporter import Reporter, Verdict
 from procos.domain.errors import TaskGoneError
 from procos.domain.outcome import Completion, Failure
 from procos.engine.processes import ModelFile
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.routes import ROUTES, Route
 from procos.testing import FakeLedger
 from procos.testing.samples import HOLDER

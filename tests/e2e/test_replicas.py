@@ -22,7 +22,7 @@ from bridge.parked_poll import STOP_TOPIC
 from bridge.registry import Registry
 from procos.domain.external_task import Topic
 from procos.engine.http import HttpEngine
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.transport import Transport
 from procos.routes import Route
 from procos.settings import load_settings

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from procos.domain.dispatch import DispatchRef
     from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask
-    from procos.engine.protocol import Subscription
     from procos.engine.reports import Fail
+    from procos.engine.subscription import Subscription
 
 HEALING_SECONDS = 280
 """Less than a lock lasts: whatever is forgotten by everybody would only come back when its lock has run out."""

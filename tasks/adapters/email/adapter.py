@@ -12,8 +12,8 @@ from tasks.adapters.adapter import Adapter, Call, Health, operation
 from tasks.adapters.email.composing import composed
 from tasks.adapters.email.connection import EmailConnection
 from tasks.adapters.email.mail import Mail, Sent
+from tasks.adapters.email.opening import opened, say_goodbye
 from tasks.adapters.email.replies import Stage, error_of
-from tasks.adapters.email.session import opened, say_goodbye
 from tasks.adapters.email.transaction import handed_over
 
 HEALTH_SECONDS = 10.0

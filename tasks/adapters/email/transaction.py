@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING
 
 from procos.domain.errors import BusinessError, TaskError
 from tasks.adapters.calling import outcome_unknown
+from tasks.adapters.email.opening import translated
 from tasks.adapters.email.replies import TOO_LARGE, Reply, Stage, error_of, none_accepted
-from tasks.adapters.email.session import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

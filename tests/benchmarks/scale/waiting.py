@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bridge.poller import LARGEST_FETCH
 from procos.domain.external_task import Topic
 from procos.engine.http import HttpEngine
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.transport import Transport
 from procos.settings import load_settings
 from tests.benchmarks.load import pause

@@ -12,7 +12,7 @@ from bridge.bulk_reporter import BulkReporter
 from bridge.reporter import Reporter
 from procos.domain.external_task import Topic
 from procos.domain.retry import RetryPolicy
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.routes import Route
 from procos.testing import FakeEngine, FakeLedger, FakeRegistry, FrozenClock, InstantStop, Register
 from procos.testing.samples import HOLDER

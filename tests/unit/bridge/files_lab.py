@@ -13,7 +13,7 @@ from procos import metrics
 from procos.blobs import blob_store, reference_in
 from procos.domain.external_task import Topic
 from procos.domain.variables import TypedValue
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.settings import BlobSettings
 from procos.testing import FakeEngine, FakeLedger, InstantStop, RecordingPublisher
 from procos.testing.samples import HOLDER

@@ -15,7 +15,7 @@ from bridge.reporter import Reporter, Verdict
 from procos.domain.errors import EngineUnreachableError, LedgerUnreachableError, ProcosError
 from procos.domain.external_task import Token
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.routes import Route
 from procos.testing import FakeEngine, FakeLedger, FrozenClock, InstantStop
 from procos.testing.samples import HOLDER

@@ -18,7 +18,7 @@ from procos.domain.errors import (
 )
 from procos.domain.external_task import Topic
 from procos.domain.variables import TypedValue
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.ledger_keys import State
 from procos.testing import InstantStop, RecordingPublisher, typed
 from procos.testing.samples import HOLDER

@@ -10,7 +10,7 @@ import pytest
 from bridge.orphans import Holders, Orphans
 from bridge.unclaimed import Unclaimed
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.ledger_keys import State, replica_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from bridge.poller import BACK_OFF_SECONDS, LARGEST_FETCH, PATIENCE, Poller, Ret
 from procos.caps import Cap
 from procos.domain.errors import BrokerUnreachableError, EngineBusyError, EngineDeniedError, EngineUnreachableError
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Filter
+from procos.engine.subscription import Filter
 from procos.testing import InstantStop, RecordingPublisher, dispatch_ref
 
 if TYPE_CHECKING:

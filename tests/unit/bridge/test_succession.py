@@ -12,7 +12,7 @@ from bridge.succession import LOOKS_APART, QUICK_LOOKS, Succession
 from bridge.unclaimed import Unclaimed
 from procos.domain.errors import EngineUnreachableError
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.ledger_keys import State
 from procos.testing import FakeRegistry
 

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.dispatcher import Dispatcher
 from bridge.unserved import UnservedTopics
-from procos.engine.protocol import EVERYTHING, Filter
+from procos.engine.subscription import EVERYTHING, Filter
 from procos.testing import InstantStop, RecordingPublisher
 
 if TYPE_CHECKING:

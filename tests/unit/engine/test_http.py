@@ -11,7 +11,7 @@ import pytest
 from procos.domain.errors import EngineMisconfiguredError
 from procos.domain.external_task import ExternalTaskId, Topic
 from procos.engine.http import HttpEngine
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.transport import Transport
 from procos.settings import EngineSettings
 

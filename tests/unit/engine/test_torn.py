@@ -8,7 +8,7 @@ import pytest
 
 from procos.domain.errors import EngineError, EngineRejectedError, EngineUnreachableError
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.torn import is_torn
 from procos.testing import external_task, typed
 

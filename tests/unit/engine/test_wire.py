@@ -10,7 +10,7 @@ import pytest
 from procos.domain.errors import EngineMisconfiguredError, VariableError
 from procos.domain.external_task import Topic
 from procos.domain.variables import TypedValue
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.engine.wire import external_task_from_json, topic_to_json, variables_to_json
 
 ANSWER: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 import procos.testing
 from procos.domain.errors import EngineBusyError, EngineUnreachableError, TaskGoneError
 from procos.domain.external_task import Topic
-from procos.engine.protocol import Subscription
+from procos.engine.subscription import Subscription
 from procos.testing import FakeEngine
 
 LOCK = timedelta(minutes=5)
