@@ -1,6 +1,6 @@
 """The keys in Redis of what stands around a call to an AI provider and is shared by all workers.
 
-`tasks.ai` writes them: `limits` the first six, `breaker` the next three, `budgets` what was spent, `kept_answers` the
+`tasks.ai` writes them: `limits` the first eight, `breaker` the next three, `budgets` what was spent, `kept_answers` the
 answers, `progress` how far a call is. The command line reads the last one, for `procos status --instance`.
 """
 
@@ -27,8 +27,18 @@ def reserved(provider: str) -> str:
     return f"procos:ai:reserved:{provider}"
 
 
+def vacant(provider: str) -> str:
+    """Return the key of the slots of a schedule that are anybody's, by their moment: their steps are late, or gone."""
+    return f"procos:ai:vacant:{provider}"
+
+
+def standing_by(provider: str) -> str:
+    """Return the key of the steps that come to see whether a slot is vacant, by the moment from which it may be."""
+    return f"procos:ai:standing_by:{provider}"
+
+
 def weights(provider: str) -> str:
-    """Return the key of what each promised slot takes of the schedule of tokens; a hash."""
+    """Return the key of what each promised or vacant slot takes of the schedule of tokens; a hash."""
     return f"procos:ai:weights:{provider}"
 
 

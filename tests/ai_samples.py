@@ -87,11 +87,17 @@ class HealthyOrNot:
         return len(text)
 
 
+SHIFT = """
+for _, name in ipairs({'requests', 'tokens', 'places'}) do
+  if redis.call('HEXISTS', KEYS[1], name) == 1 then redis.call('HINCRBYFLOAT', KEYS[1], name, -ARGV[1]) end
+end
+for key = 2, #KEYS do
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[key], 0, -1)) do redis.call('ZINCRBY', KEYS[key], -ARGV[1], id) end
+end
+"""
+
+
 def shift(store: redis.Redis, provider: str, *, milliseconds: float) -> None:
     """Let a provider's schedule, promises and places lie further in the past, as if that time had gone by."""
-    for name in ("requests", "tokens", "places"):
-        if store.hexists(keys.schedule(provider), name):
-            store.hincrbyfloat(keys.schedule(provider), name, -milliseconds)
-    for key in (keys.reserved(provider), keys.kept_places(provider), keys.places(provider)):
-        for member in store.zrange(key, 0, -1):
-            store.zincrby(key, -milliseconds, str(member, "utf-8") if isinstance(member, bytes) else str(member))
+    moments = (keys.reserved, keys.vacant, keys.standing_by, keys.kept_places, keys.places)
+    store.eval(SHIFT, 6, *(key(provider) for key in (keys.schedule, *moments)), milliseconds)

@@ -1,7 +1,9 @@
 """What a provider takes: requests and tokens a minute, and requests at once, over all workers of all hosts.
 
 `admit` lets a request go on at its slot, after a wait of at most a second. A slot that is further away is promised to
-the step, which is postponed to that moment and let in when it comes back, once and without competing. Schedules are at
+the step, which is postponed to that moment and let in when it comes back, once and without competing. What a step will
+not come back for it gives up with `forget`. Where the last promised slot was missed, a step with a long wait before it
+is told to come back sooner, to take the next one if that is missed too; its own stays promised. Schedules are at
 96 % of a limit, because a step that comes back may be 2 s late: in no minute, however it is chosen, and in nothing
 longer do more requests begin than the limit allows. Nothing is saved up while nobody asks: there is no burst.
 
@@ -23,7 +25,8 @@ import redis
 
 from procos import ai_keys as keys
 from procos.domain.errors import RateLimited, StepCancelled, TransientError
-from tasks.ai.limit_scripts import ADMIT, HEADROOM, LATER, LEAVE, LET_IN, REFUSED
+from procos.logs import get_logger
+from tasks.ai.limit_scripts import ADMIT, FORGET, HEADROOM, LATER, LEAVE, LET_IN, REFUSED
 from tasks.ai.outage import Outage
 from tasks.ai.places import PLACE_MILLISECONDS, places
 from tasks.ai.prices import is_free
@@ -42,6 +45,8 @@ MILLISECONDS_A_MINUTE = 60_000
 UNKNOWN = "LIMITS_UNKNOWN"
 WITHOUT_REDIS = timedelta(seconds=30)
 """When a step is tried again that could not ask Redis: three attempts outlast a minute without it."""
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,7 @@ class Limits:
         store = client(url)
         self._ask, self._give_back = store.register_script(ADMIT), store.register_script(LEAVE)
         self._look, self._refuse = store.register_script(HEADROOM), store.register_script(REFUSED)
+        self._forget = store.register_script(FORGET)
         self._url, self._outage = url, Outage("limits")
         self._wait, self._clock = wait or threading.Event().wait, clock
 
@@ -83,7 +89,8 @@ class Limits:
         """Wait for room, at most a second; `tokens` is what question and answer may amount to. Then call `leave`.
 
         Raises:
-            RateLimited: there is room later; it is reserved for this step at the moment the error names.
+            RateLimited: there is room later; it is reserved for this step, and the error names the moment, or an
+                earlier one at which there may be some.
             TransientError: Redis is away, and the provider may cost something.
             StepCancelled: the step was cancelled while it waited.
         """
@@ -108,16 +115,23 @@ class Limits:
         """Free the place of a request that has ended, and correct what it was thought to use; None: as was thought."""
         if not admission.is_noted:
             return
-        unused = 0 if used_tokens is None else admission.tokens - used_tokens
+        unused = _unused(admission, used_tokens)
         call_ms = round((self._clock() - admission.since) * 1000) if admission.profile.at_once else -1
         self._release(admission.profile, admission.holder, unused=unused, call_ms=call_ms)
+
+    def forget(self, profile: Profile, *, step: ExternalTaskId) -> None:
+        """Give up what the step was promised at a provider: it does not come back for it."""
+        try:
+            self._forget(keys=_keys(profile), args=[step, profile.at_once or 0])
+        except redis.RedisError as error:
+            self._outage.note(error)  # the promise runs out by itself
 
     def headroom(self, profile: Profile) -> float:
         """Return 1 for a provider nobody uses, 0 for one that would postpone the next request; one round trip."""
         counted = [name for name, each in _takes(profile, tokens=1).items() if each]
         try:
             wait, taken = self._look(
-                keys=[keys.schedule(profile.name), keys.places(profile.name), keys.refused(profile.name)], args=counted
+                keys=[of(profile.name) for of in (keys.schedule, keys.places, keys.refused, keys.vacant)], args=counted
             )
         except redis.RedisError as error:
             self._outage.note(error)
@@ -155,16 +169,9 @@ class Limits:
     def _asked(
         self, profile: Profile, step: ExternalTaskId, holder: str, tokens: int, looks_left: int
     ) -> tuple[int, float]:
-        name, takes = profile.name, _takes(profile, tokens=tokens)
+        takes = _takes(profile, tokens=tokens)
         verdict, wait = self._ask(
-            keys=[
-                keys.schedule(name),
-                keys.reserved(name),
-                keys.weights(name),
-                keys.kept_places(name),
-                keys.places(name),
-                keys.refused(name),
-            ],
+            keys=_keys(profile),
             args=[
                 step,
                 holder,
@@ -202,6 +209,39 @@ class Limits:
 def limits(url: str) -> Limits:
     """Return this process's limits."""
     return Limits(url)
+
+
+def _keys(profile: Profile) -> list[str]:
+    """Return the keys of what is promised, in the order of the scripts."""
+    return [
+        of(profile.name)
+        for of in (
+            keys.schedule,
+            keys.reserved,
+            keys.weights,
+            keys.kept_places,
+            keys.places,
+            keys.refused,
+            keys.vacant,
+            keys.standing_by,
+        )
+    ]
+
+
+def _unused(admission: Admission, used_tokens: int | None) -> int:
+    """Return how many tokens fewer than planned a request has used; more, at most by what a minute allows.
+
+    A server may say any number, and what one says must not shut its provider for everybody. A negative one is none.
+    """
+    if used_tokens is None or used_tokens < 0:
+        return 0
+    unused, most = admission.tokens - used_tokens, admission.profile.tokens_per_minute
+    if most is None or unused >= -most:
+        return unused
+    log.warning(
+        "ai.usage_not_believed", provider=admission.profile.name, tokens=used_tokens, counted=admission.tokens + most
+    )
+    return -most
 
 
 def _takes(profile: Profile, *, tokens: int) -> dict[str, float]:

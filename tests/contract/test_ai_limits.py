@@ -1,4 +1,4 @@
-"""A provider's limits on a real Redis: slots, promises, places, refusals, and four processes that compete."""
+"""A provider's limits on a real Redis: slots, places, refusals, and four processes that compete."""
 
 from __future__ import annotations
 
@@ -6,47 +6,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from procos import ai_keys as keys
-from procos.domain.errors import RateLimited
-from procos.domain.external_task import ExternalTaskId
-from tasks.ai.limits import SHARE, Limits
+from tasks.ai.limits import SHARE
 from tasks.ai.places import PLACE_MILLISECONDS, Places
-from tests.ai_samples import profile, shift
+from tests.ai_samples import profile
 from tests.benchmarks.ai.rate import busiest, moments_let_in
 from tests.contract.ai_competitors import MOST_AT_WORK, compete
+from tests.contract.ai_limits_lab import NAME, SLOW, SPACING, Lab
 
 if TYPE_CHECKING:
     import redis
 
     from procos.settings import RedisSettings
-    from tasks.ai.limits import Admission
-    from tasks.ai.provider import Profile
-
-SLOW = profile(requests_per_minute=5)
-"""A request every 12.5 s."""
-SPACING = 60 / (5 * SHARE)
-NAME = SLOW.name
-
-
-class Lab:
-    """Limits that never wait, and a Redis in which time goes by when a test says so."""
-
-    def __init__(self, store: redis.Redis, url: str) -> None:
-        self.store = store
-        self.limits = Limits(url, wait=lambda _: None)
-
-    def admit(self, step: str, asked: Profile = SLOW, *, tokens: int = 1) -> Admission:
-        return self.limits.admit(asked, step=ExternalTaskId(step), tokens=tokens)
-
-    def retry_in(self, step: str, asked: Profile = SLOW, *, tokens: int = 1) -> float:
-        """Return the seconds after which the step is to come back."""
-        with pytest.raises(RateLimited) as later:
-            self.admit(step, asked, tokens=tokens)
-        return later.value.retry_in.total_seconds()
-
-    def pass_time(self, seconds: float) -> None:
-        shift(self.store, NAME, milliseconds=seconds * 1000)
 
 
 @pytest.fixture
@@ -86,63 +59,6 @@ class TestSlot:
         assert lab.retry_in("c", asked, tokens=1) == pytest.approx(30 / SHARE + SPACING, abs=0.5)
 
 
-class TestPromise:
-    def test_lets_in_who_comes_back_for_it_before_who_comes_by(self, lab: Lab) -> None:
-        lab.admit("a")
-        wait = lab.retry_in("b")
-        lab.pass_time(wait)
-        assert lab.retry_in("c") == pytest.approx(SPACING, abs=0.5)
-        assert lab.admit("b").is_noted
-
-    def test_names_the_same_moment_to_who_comes_early(self, lab: Lab) -> None:
-        lab.admit("a")
-        lab.retry_in("b")
-        lab.pass_time(4)
-        assert lab.retry_in("b") == pytest.approx(SPACING - 4, abs=0.5)
-        assert lab.retry_in("c") == pytest.approx(2 * SPACING - 4, abs=0.5)
-
-    def test_is_anybodys_when_its_owner_is_late(self, lab: Lab) -> None:
-        lab.admit("a")
-        lab.retry_in("b")
-        lab.pass_time(SPACING + 1.5)
-        assert lab.admit("c").is_noted
-        assert lab.retry_in("b") == pytest.approx(SPACING - 1.5, abs=0.5)
-
-    def test_is_its_owners_even_when_late_as_long_as_nobody_took_it(self, lab: Lab) -> None:
-        lab.admit("a")
-        lab.retry_in("b")
-        lab.pass_time(SPACING + 1.5)
-        assert lab.admit("b").is_noted
-        assert lab.retry_in("c") == pytest.approx(SPACING - 1.5, abs=0.5)
-
-    def test_is_gone_two_seconds_after_its_moment(self, lab: Lab) -> None:
-        lab.admit("a")
-        for step in "bc":
-            lab.retry_in(step)
-        lab.pass_time(SPACING + 3)
-        assert lab.retry_in("b") == pytest.approx(2 * SPACING - 3, abs=0.5)
-
-    def test_of_few_tokens_is_not_taken_over_by_many(self, lab: Lab) -> None:
-        asked = profile(tokens_per_minute=1000)
-        lab.admit("a", asked, tokens=200)
-        wait = lab.retry_in("b", asked, tokens=10)
-        lab.retry_in("c", asked, tokens=500)
-        lab.pass_time(wait + 1.5)
-        assert lab.retry_in("d", asked, tokens=11) > 20
-        assert lab.admit("e", asked, tokens=10).is_noted
-
-    def test_is_not_made_further_ahead_than_an_hour(self, lab: Lab) -> None:
-        asked = profile(tokens_per_minute=1000)
-        lab.admit("a", asked, tokens=100_000)
-        assert lab.retry_in("b", asked) == 3600
-        assert lab.store.zcard(keys.reserved(NAME)) == 0
-
-    def test_leaves_nothing_behind_in_the_end(self, lab: Lab) -> None:
-        lab.admit("a")
-        lab.retry_in("b")
-        assert all(lab.store.pttl(key) > 0 for key in lab.store.keys("procos:ai:*"))
-
-
 class TestSettlement:
     ASKED = profile(tokens_per_minute=1000)
 
@@ -158,6 +74,22 @@ class TestSettlement:
 
     def test_counts_the_estimate_where_nobody_counted(self, lab: Lab) -> None:
         lab.limits.leave(lab.admit("a", self.ASKED, tokens=250), used_tokens=None)
+        assert lab.retry_in("b", self.ASKED) == pytest.approx(15 / SHARE, abs=0.5)
+
+    def test_believes_no_server_that_says_more_than_a_minute_allows(self, lab: Lab) -> None:
+        first = lab.admit("a", self.ASKED, tokens=100)
+        with capture_logs() as logs:
+            lab.limits.leave(first, used_tokens=10**9)
+        assert lab.retry_in("b", self.ASKED) == pytest.approx(66 / SHARE, abs=0.5)
+        assert logs == [
+            {
+                "event": "ai.usage_not_believed", "log_level": "warning",
+                "provider": NAME, "tokens": 10**9, "counted": 1100,
+            }
+        ]  # fmt: skip
+
+    def test_counts_the_estimate_where_a_server_says_less_than_nothing(self, lab: Lab) -> None:
+        lab.limits.leave(lab.admit("a", self.ASKED, tokens=250), used_tokens=-(10**9))
         assert lab.retry_in("b", self.ASKED) == pytest.approx(15 / SHARE, abs=0.5)
 
     def test_does_not_give_back_the_past(self, lab: Lab) -> None:

@@ -99,4 +99,5 @@ class TestWithoutRedis:
             for _ in range(3):
                 limits.headroom(profile())
             limits.note_refusal(profile(), timedelta(seconds=5))
+            limits.forget(profile(), step=STEP)
         assert [(entry["event"], entry["part"]) for entry in logs] == [("ai.without_redis", "limits")]
