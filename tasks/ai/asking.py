@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from procos.settings import AiSettings
-    from tasks.ai.chain import Called, KeptRefusal
+    from tasks.ai.chain import BrokenAnswer, Called, KeptRefusal
     from tasks.ai.provider import Profile
     from tasks.ai.reply import Wish
     from tasks.context import TaskContext
@@ -42,11 +42,14 @@ log = get_logger(__name__)
 class Caller(Protocol):
     """Who calls providers; tests have one of their own."""
 
-    def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal:
-        """Return the answer to a question, or the refusal that an earlier run of the step has got."""
+    def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal | BrokenAnswer:
+        """Return the answer to a question, the refusal an earlier run has got, or what an answer broke off with."""
 
     def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
         """Return the first whose answer this step was given before."""
+
+    def forget(self, profile: Profile) -> None:
+        """Give up the moment at which the step may ask a provider."""
 
 
 def ask(
@@ -60,7 +63,7 @@ def ask(
     """
     began = time.monotonic()
     call = call or GuardedCall(context)
-    chain = Chain(call, may_go_on=lambda: _time_is_left(context))
+    chain = Chain(call, may_go_on=lambda: _time_is_left(context), forget=call.forget)
     paid = call.kept_among(_those_that_may_have_answered(wish, context))
     chosen, called = chain.ask([paid] if paid else _candidates(wish, context))
     value: Any = None

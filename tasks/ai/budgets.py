@@ -51,7 +51,7 @@ UNPAID = frozenset(
         UNKNOWN,
     }
 )
-"""Codes of errors after which no provider asks for money: nothing was sent, or it was refused before any answer."""
+"""Codes of errors after which no provider asks for money, unless they came in mid-answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ def budgets(url: str, settings: AiSettings) -> Budgets:
 
 
 def was_unpaid(error: BaseException) -> bool:
-    """Whether a request that ended with this error has cost nothing: settle it with 0, any other with its estimate."""
+    """Whether a request that ended with this error, before any piece of an answer, has cost nothing."""
     if isinstance(error, BusinessError | PermanentError | TransientError):
         return error.code in UNPAID
     return isinstance(error, RateLimited)

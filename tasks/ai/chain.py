@@ -3,6 +3,7 @@
 Another provider is asked only where that may help: the one before is away, in trouble, limited, or too small for the
 question. A refusal, a filter, a wrong key, a spent budget end the chain, since they would be the same question asked
 until somebody says what one wants to hear. All attempts share one deadline, which the caller's guard watches.
+A step that was promised a moment by one that is limited gives it up where it does not come back for it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ class KeptRefusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenAnswer:
+    """What a call ended with that seems to cost nothing, but came when a part of the answer was there: that does."""
+
+    error: TaskError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A provider that may be asked, and what it would be asked."""
 
@@ -62,20 +70,37 @@ class Chain:
 
     def __init__(
         self,
-        call: Callable[[Profile, Question], Called | KeptRefusal],
+        call: Callable[[Profile, Question], Called | KeptRefusal | BrokenAnswer],
         *,
         may_go_on: Callable[[], bool],
+        forget: Callable[[Profile], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.attempts: list[Attempt] = []
-        self._call, self._may_go_on, self._clock = call, may_go_on, clock
+        self._call, self._may_go_on, self._forget, self._clock = call, may_go_on, forget, clock
 
     def ask(self, candidates: Sequence[Candidate]) -> tuple[Candidate, Called]:
-        """Return who answered, and what.
+        """Return who answered, and what; what the step was promised elsewhere is given up.
 
         Raises:
             TaskError: nobody did; of several troubles, the one that is over soonest.
         """
+        limited: list[tuple[RateLimited, Candidate]] = []
+        waits_for: BaseException | None = None
+        try:
+            return self._first_answer(candidates, limited)
+        except BaseException as error:
+            waits_for = error
+            raise
+        finally:
+            for error, candidate in limited:
+                if error is not waits_for:
+                    self._forget(candidate.profile)
+
+    def _first_answer(
+        self, candidates: Sequence[Candidate], limited: list[tuple[RateLimited, Candidate]]
+    ) -> tuple[Candidate, Called]:
+        """Ask them in turn, and note whom the step was told to come back to."""
         troubles: list[TaskError] = []
         left = list(candidates)
         while left:
@@ -86,6 +111,8 @@ class Chain:
                 if isinstance(error, BusinessError) and error.code != TOO_LONG:
                     raise  # whoever it was, it has answered: no
                 troubles.append(error)
+                if isinstance(error, RateLimited):
+                    limited.append((error, candidate))
                 left = self._may_help(error, candidate, left)
             except PermanentError:
                 if not troubles:
@@ -102,6 +129,10 @@ class Chain:
             raise
         if isinstance(called, KeptRefusal):
             self._note(candidate, KEPT, began, cost=Decimal(0))
+            raise called.error
+        if isinstance(called, BrokenAnswer):
+            cost = Decimal(0) if is_free(candidate.profile) else None
+            self._note(candidate, code_of(called.error), began, cost=cost)
             raise called.error
         self._note(candidate, KEPT if called.was_kept else ANSWERED, began, called, cost=called.cost)
         return called

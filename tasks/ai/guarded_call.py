@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from procos.domain.errors import PermanentError, RateLimited, TaskError
 from tasks.ai.breaker import breakers
 from tasks.ai.budgets import budgets, was_unpaid
-from tasks.ai.chain import Called, KeptRefusal
+from tasks.ai.chain import BrokenAnswer, Called, KeptRefusal
 from tasks.ai.kept_answers import kept_answers, request_hash
 from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
@@ -37,6 +37,7 @@ NOTHING = Cost(amount_usd=Decimal(0), source="not asked")
 @dataclass(slots=True)
 class _Slot:
     used_tokens: int | None = None
+    was_heard: bool = False
 
 
 class GuardedCall:
@@ -50,8 +51,10 @@ class GuardedCall:
         self._breakers, self._limits = breakers(url), limits(url)
         self._budgets = budgets(url, context.settings.ai)
 
-    def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal:
+    def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal | BrokenAnswer:
         """Return the answer to a question, the kept one where this step was given it before; a refusal is one too.
+
+        So is an error that a provider reports in mid-answer where it might as well have refused the request.
 
         Raises:
             TaskError: the provider may not be asked now, or what came of asking it.
@@ -77,7 +80,11 @@ class GuardedCall:
                 return candidate
         return None
 
-    def _paid(self, provider: Provider, question: Question, request: str) -> Called:
+    def forget(self, profile: Profile) -> None:
+        """Give up the moment at which the step may ask a provider: it does not come back for it."""
+        self._limits.forget(profile, step=self._step)
+
+    def _paid(self, provider: Provider, question: Question, request: str) -> Called | BrokenAnswer:
         """Count what the call may cost, make it, and correct the count to what it did cost."""
         profile, tokens = provider.profile, estimate_question(question, provider.estimate_tokens)
         worst = {"prompt_tokens": tokens, "completion_tokens": question.max_tokens}
@@ -85,14 +92,17 @@ class GuardedCall:
         instance = self._context.process_instance_id
         reservation = self._budgets.reserve(profile, question.model, estimate, instance=instance)
         cost: Cost | None = NOTHING
+        slot = _Slot()
         try:
-            with self._admitted(profile, tokens + question.max_tokens) as slot:
+            with self._admitted(profile, tokens + question.max_tokens, slot):
                 cost = None
-                answer = self._asked(provider, question, request)
+                answer = self._asked(provider, question, request, slot)
                 slot.used_tokens = answer.usage.get("total_tokens")
                 cost = price_of(profile, answer.model, answer.usage)
         except TaskError as error:
             if was_unpaid(error):
+                if slot.was_heard:
+                    return BrokenAnswer(error=error)
                 cost = NOTHING
             raise
         finally:
@@ -100,24 +110,24 @@ class GuardedCall:
         return Called(answer=answer, cost=cost.amount_usd, price_source=cost.source)
 
     @contextmanager
-    def _admitted(self, profile: Profile, tokens: int) -> Iterator[_Slot]:
+    def _admitted(self, profile: Profile, tokens: int, slot: _Slot) -> Iterator[None]:
         """Wait for room at the provider, and give it back; `used_tokens` that are not told count as planned."""
         admission = self._limits.admit(
             profile, step=self._step, tokens=tokens, is_cancelled=self._context.is_cancelled
         )  # fmt: skip
-        slot = _Slot()
         try:
-            yield slot
+            yield
         except RateLimited as error:
             self._limits.note_refusal(profile, error.retry_in)
             raise
         finally:
             self._limits.leave(admission, used_tokens=slot.used_tokens)
 
-    def _asked(self, provider: Provider, question: Question, request: str) -> Answer:
+    def _asked(self, provider: Provider, question: Question, request: str, slot: _Slot) -> Answer:
         ended: BaseException | None = None
+        progress = Progress(self._url, self._step, provider=provider.profile.name, model=question.model)
         try:
-            with Progress(self._url, self._step, provider=provider.profile.name, model=question.model) as progress:
+            with progress:
                 watch = progress.watch(self._context.is_cancelled)
                 answer = provider.complete(question, within=self._context.remaining(), watch=watch)
                 self._kept.keep(self._step, request, answer)  # before anything else may take time
@@ -128,4 +138,5 @@ class GuardedCall:
                 self._kept.keep(self._step, request, error)
             raise
         finally:
+            slot.was_heard = progress.was_heard
             self._breakers.note(provider, ended)

@@ -58,6 +58,8 @@ class Progress:
         self._show = self._redis.register_script(SHOW)
         self._provider, self._model, self._clock = provider, model, clock
         self._tokens, self._next, self._is_new = 0, clock(), True
+        self.was_heard = False
+        """Whether a piece of the answer has come, so that the request has cost something, however it ends."""
 
     def __enter__(self) -> Self:
         self._write()
@@ -80,7 +82,8 @@ class Progress:
         return Watch(is_cancelled=looked, said=self.said)
 
     def said(self, piece: str) -> None:
-        """Count a piece of the answer."""
+        """Count a piece of the answer; one without text is a model's thinking."""
+        self.was_heard = True
         if piece:
             self._tokens += max(len(piece) // CHARACTERS_A_TOKEN, 1)
         if self._clock() >= self._next:

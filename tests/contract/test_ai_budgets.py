@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from procos import ai_keys as keys
-from procos.domain.errors import BusinessError
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, TaskError
 from procos.domain.external_task import ProcessInstanceId
-from procos.settings import AiSettings
+from procos.settings import AiSettings, load_settings
+from tasks.ai import guarded_call
 from tasks.ai.budgets import Budgets, Reservation
+from tasks.ai.chain import BrokenAnswer
+from tasks.ai.guarded_call import GuardedCall
 from tasks.ai.prices import Cost
-from tests.ai_samples import profile
+from tests.ai_samples import HealthyOrNot, context_of, profile, question
 from tests.contract.ai_competitors import PROCESSES, compete
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
     from procos.settings import RedisSettings
+    from tasks.ai.conversation import Answer, Question
+    from tasks.ai.provider import Watch
 
 ONE, OTHER = ProcessInstanceId("instance-1"), ProcessInstanceId("instance-2")
 A_DAY = 86400
+FREE_ERRORS = [
+    RateLimited("patience", retry_in=timedelta(seconds=1)),
+    PermanentError("no money", code="QUOTA_EXCEEDED"),
+    BusinessError("CONTEXT_TOO_LONG"),
+]
 
 
 def cost(dollars: str | None) -> Cost:
@@ -55,6 +68,55 @@ def lab(redis_client: redis.Redis, redis_settings: RedisSettings) -> Lab:
 
 def reserve(budgets: Budgets, dollars: str, instance: ProcessInstanceId = ONE) -> Reservation:
     return budgets.reserve(profile(), "model", cost(dollars), instance=instance)
+
+
+class Broken(HealthyOrNot):
+    """A provider that says some words and then reports an error."""
+
+    def __init__(self, *words: str, error: TaskError) -> None:
+        super().__init__(input_price=1000.0, output_price=1000.0)
+        self.words, self.error = words, error
+
+    def complete(self, question: Question, *, within: timedelta, watch: Watch) -> Answer:  # noqa: ARG002  # the protocol
+        for word in self.words:
+            watch.said(word)
+        raise self.error
+
+
+class TestError:
+    """One by which a request is refused for nothing, unless the answer had begun."""
+
+    @pytest.fixture
+    def ended(
+        self, lab: Lab, redis_settings: RedisSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[Broken], tuple[BrokenAnswer | TaskError, int]]:
+        def ended(provider: Broken) -> tuple[BrokenAnswer | TaskError, int]:
+            """Return what a request ends in, and the micro-dollars it was counted with."""
+            monkeypatch.setattr(guarded_call, "provider_of", lambda _: provider)
+            environ = {"PROCOS_REDIS_URL": redis_settings.url, "PROCOS_AI_BUDGET_DAY": "10"}
+            call = GuardedCall(context_of(load_settings(environ, dotenv=None)))
+            try:
+                outcome = call(provider.profile, question())
+            except TaskError as error:
+                return error, lab.spent()[0]
+            assert isinstance(outcome, BrokenAnswer)
+            return outcome, lab.spent()[0]
+
+        return ended
+
+    @pytest.mark.parametrize("error", FREE_ERRORS, ids=str)
+    def test_in_mid_answer_costs_the_estimate(
+        self, ended: Callable[[Broken], tuple[BrokenAnswer | TaskError, int]], error: TaskError
+    ) -> None:
+        outcome, spent = ended(Broken("some", "words", error=error))
+        assert outcome == BrokenAnswer(error=error)
+        assert spent > 100_000  # the price of 100 tokens of an answer, and of the question
+
+    @pytest.mark.parametrize("error", FREE_ERRORS, ids=str)
+    def test_before_the_first_word_costs_nothing(
+        self, ended: Callable[[Broken], tuple[BrokenAnswer | TaskError, int]], error: TaskError
+    ) -> None:
+        assert ended(Broken(error=error)) == (error, 0)
 
 
 class TestReserve:

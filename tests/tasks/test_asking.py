@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BusinessError, PermanentError, TransientError
+from procos.domain.errors import BusinessError, PermanentError, RateLimited, TransientError
 from procos.settings import load_settings
 from tasks.ai.asking import ask
 from tasks.ai.chain import Called
@@ -40,11 +41,15 @@ class Calls:
     def __init__(self, *outcomes: Called | Exception) -> None:
         self.outcomes = list(outcomes)
         self.asked: list[tuple[str, Question]] = []
+        self.forgotten: list[str] = []
         self.kept = ""
         """Whose answer is kept from an earlier run."""
 
     def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
         return next((each for each in candidates if each.profile.name == self.kept), None)
+
+    def forget(self, profile: Profile) -> None:
+        self.forgotten.append(profile.name)
 
     def __call__(self, profile: Profile, question: Question) -> Called:
         self.asked.append((profile.name, question))
@@ -73,6 +78,11 @@ class TestWhoIsAsked:
         assert (reply.provider, [attempt.outcome for attempt in reply.attempts]) == (
             "other", ["PROVIDER_UNREACHABLE", "answered"],
         )  # fmt: skip
+
+    def test_is_no_longer_who_was_to_be_asked_later(self, asked: Callable[..., Reply]) -> None:
+        calls = Calls(RateLimited("later", retry_in=timedelta(seconds=9)), answer("3"))
+        asked(calls, BOTH)
+        assert calls.forgotten == ["openai"]
 
     def test_is_the_one_that_is_named_with_the_model_that_is_named(self, asked: Callable[..., Reply]) -> None:
         calls = Calls(AWAY, answer("3"))

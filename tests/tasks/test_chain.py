@@ -16,7 +16,7 @@ from procos.domain.errors import (
     TaskError,
     TransientError,
 )
-from tasks.ai.chain import Called, Candidate, Chain, KeptRefusal
+from tasks.ai.chain import BrokenAnswer, Called, Candidate, Chain, KeptRefusal
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role
 from tasks.ai.provider import Capabilities, Profile
 
@@ -45,16 +45,29 @@ def asked() -> list[str]:
 
 
 @pytest.fixture
-def chain_of(asked: list[str]) -> Callable[..., Chain]:
-    def chain_of(outcomes: Mapping[str, TaskError | Called | KeptRefusal], *, time_is_left: bool = True) -> Chain:
-        def call(profile: Profile, _: Question) -> Called | KeptRefusal:
+def forgotten() -> list[str]:
+    """Whom the step does not come back to."""
+    return []
+
+
+@pytest.fixture
+def chain_of(asked: list[str], forgotten: list[str]) -> Callable[..., Chain]:
+    def chain_of(
+        outcomes: Mapping[str, Exception | Called | KeptRefusal | BrokenAnswer], *, time_is_left: bool = True
+    ) -> Chain:
+        def call(profile: Profile, _: Question) -> Called | KeptRefusal | BrokenAnswer:
             asked.append(profile.name)
             outcome = outcomes[profile.name]
-            if isinstance(outcome, Called | KeptRefusal):
+            if isinstance(outcome, Called | KeptRefusal | BrokenAnswer):
                 return outcome
             raise outcome
 
-        return Chain(call, may_go_on=lambda: time_is_left, clock=lambda: 5.0)
+        return Chain(
+            call,
+            may_go_on=lambda: time_is_left,
+            forget=lambda profile: forgotten.append(profile.name),
+            clock=lambda: 5.0,
+        )
 
     return chain_of
 
@@ -144,11 +157,46 @@ class TestChain:
         chain.ask([candidate("a"), candidate("b")])
         assert chain.attempts[0].cost == cost
 
+    def test_does_not_take_an_answer_that_broke_off_for_a_refusal_that_is_free(
+        self, chain_of: Callable[..., Chain]
+    ) -> None:
+        limited = RateLimited("later", retry_in=NOW)
+        chain = chain_of({"a": BrokenAnswer(error=limited), "b": Called(answer=ANSWER, cost=Decimal("0.5"))})
+        chain.ask([candidate("a"), candidate("b")])
+        assert [(attempt.outcome, attempt.cost) for attempt in chain.attempts] == [
+            ("RATE_LIMITED", None), ("answered", Decimal("0.5")),
+        ]  # fmt: skip
+
     def test_ends_when_no_time_is_left(self, chain_of: Callable[..., Chain], asked: list[str]) -> None:
         chain = chain_of({"a": AWAY}, time_is_left=False)
         with pytest.raises(TransientError):
             chain.ask([candidate("a"), candidate("b")])
         assert asked == ["a"]
+
+
+class TestPromise:
+    LATER, SOON = (RateLimited("wait", retry_in=timedelta(seconds=s)) for s in (90, 20))
+
+    def test_is_given_up_once_another_has_answered(self, chain_of: Callable[..., Chain], forgotten: list[str]) -> None:
+        chain_of({"a": self.LATER, "b": self.SOON, "c": Called(answer=ANSWER)}).ask([candidate(n) for n in "abc"])
+        assert forgotten == ["a", "b"]
+
+    @pytest.mark.parametrize(
+        "end", [BusinessError("REFUSED", "no"), StepCancelled("gone"), ValueError("broken")], ids=str
+    )
+    def test_is_given_up_where_the_step_ends(
+        self, chain_of: Callable[..., Chain], forgotten: list[str], end: Exception
+    ) -> None:
+        with pytest.raises(type(end)):
+            chain_of({"a": self.LATER, "b": end}).ask([candidate("a"), candidate("b")])
+        assert forgotten == ["a"]
+
+    def test_is_kept_by_who_is_free_first_and_given_up_to_the_others(
+        self, chain_of: Callable[..., Chain], forgotten: list[str]
+    ) -> None:
+        with pytest.raises(RateLimited):
+            chain_of({"a": self.LATER, "b": self.SOON, "c": AWAY}).ask([candidate(name) for name in "abc"])
+        assert forgotten == ["a"]
 
 
 class TestNobodyAnswers:

@@ -54,6 +54,14 @@ def progress(clock: Clock, written: Written, monkeypatch: pytest.MonkeyPatch) ->
     return progress
 
 
+class TestPiece:
+    @pytest.mark.parametrize("piece", ["Process", ""], ids=["of text", "of thought"])
+    def test_shows_that_there_is_an_answer(self, progress: Progress, piece: str) -> None:
+        assert not progress.was_heard
+        progress.said(piece)
+        assert progress.was_heard
+
+
 class TestProgress:
     def test_is_written_at_the_start(self, progress: Progress, written: Written) -> None:
         with progress:
