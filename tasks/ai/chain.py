@@ -93,8 +93,8 @@ class Chain:
             waits_for = error
             raise
         finally:
-            for error, candidate in limited:
-                if error is not waits_for:
+            for told, candidate in limited:
+                if told is not waits_for:
                     self._forget(candidate.profile)
 
     def _first_answer(
