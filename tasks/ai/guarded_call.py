@@ -20,6 +20,7 @@ from tasks.ai.kept_answers import kept_answers, request_hash
 from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
 from tasks.ai.progress import Progress
+from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.registry import provider_of
 from tasks.ai.tokens import estimate_question
 
@@ -63,7 +64,8 @@ class GuardedCall:
             return KeptRefusal(error=kept)
         if kept is not None:
             return Called(answer=kept, cost=Decimal(0), was_kept=True)
-        self._breakers.refuse_if_open(provider)
+        with checked(self._context.raise_if_cancelled):
+            self._breakers.refuse_if_open(provider)
         return self._paid(provider, question, request)
 
     def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:

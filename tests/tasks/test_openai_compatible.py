@@ -201,6 +201,26 @@ class TestWatch:
         assert ask(watch=Watch(said=heard.append)).text == "42"
         assert heard == ["4", "2"]
 
+    @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+    def test_hears_that_a_model_reasons_and_not_what(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, field: str
+    ) -> None:
+        """Else it would seem to stall: models reason for minutes before the first word of their answer."""
+        heard: list[str] = []
+        reasoning = chunk(**{field: "six by "}), chunk(**{field: "seven"})
+        provider_server.stream(*reasoning, chunk("42"), chunk(finish_reason="stop"))
+        assert ask(watch=Watch(said=heard.append)).text == "42"
+        assert heard == ["", "", "42"]
+
+    @pytest.mark.parametrize("odd", ["", None, 3, {"text": "six"}])
+    def test_hears_no_reasoning_that_says_nothing(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, odd: Any
+    ) -> None:
+        heard: list[str] = []
+        provider_server.stream(chunk(reasoning=odd), chunk("42"), chunk(finish_reason="stop"))
+        ask(watch=Watch(said=heard.append))
+        assert heard == ["42"]
+
 
 class TestHealth:
     @pytest.mark.parametrize(("status", "said"), [(200, ""), (404, ""), (401, ""), (405, ""), (500, "answered 500")])

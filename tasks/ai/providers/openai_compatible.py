@@ -24,8 +24,9 @@ from tasks.ai.providers.chat_faults import DISPENSABLE, STREAM, declined, stream
 from tasks.ai.providers.chat_request import written
 from tasks.ai.providers.chat_stream import StreamedError, assembled
 from tasks.ai.providers.faults import broke_off, too_large
+from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.patience import Patience
-from tasks.ai.providers.waiting import CheckedTransport, checked
+from tasks.ai.providers.waiting import CheckedTransport
 from tasks.ai.tokens import estimate_tokens
 
 if TYPE_CHECKING:

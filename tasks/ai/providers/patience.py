@@ -1,7 +1,7 @@
 """How long an answer may keep a worker waiting: until its first piece, between two pieces, and in all.
 
 A server that keeps a connection warm with blanks or comments says nothing; only pieces of the answer count. The
-adapters ask `check` whenever nothing has come for a moment, see `tasks.ai.providers.waiting`.
+adapters ask `check` whenever nothing has come for a moment, see `tasks.ai.providers.lookout`.
 """
 
 from __future__ import annotations
