@@ -14,6 +14,7 @@ from bridge.demand import Numbers
 from bridge.leases import Leases
 from bridge.ledger_values import (
     ENTRY_FIELDS,
+    KNOWN_FIELDS,
     BackedOff,
     Claimed,
     Delayed,
@@ -24,6 +25,7 @@ from bridge.ledger_values import (
     Reservation,
     Reserved,
     in_flight,
+    known,
 )
 from procos import ledger_keys as keys
 from procos import ledger_scripts as scripts
@@ -230,16 +232,13 @@ class Ledger(Leases, Numbers):
     def known(self, ids: Sequence[ExternalTaskId]) -> Mapping[ExternalTaskId, Known]:
         """Return those of the ids that have an entry, in whatever state."""
         with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
             for task_id in ids:
-                pipeline.hmget(keys.entry(task_id), "state", "token", "due_at")
-            rows = pipeline.execute()
-        return {
-            task_id: Known(
-                state=keys.State(state), token=Token(int(token or 0)), due_at=int(due_at) if due_at else None
-            )
-            for task_id, (state, token, due_at) in zip(ids, rows, strict=True)
-            if state
-        }
+                pipeline.hmget(keys.entry(task_id), KNOWN_FIELDS)
+            (seconds, microseconds), *rows = pipeline.execute()
+        now = seconds * 1000 + microseconds // 1000
+        found = [(task_id, dict(zip(KNOWN_FIELDS, row, strict=True))) for task_id, row in zip(ids, rows, strict=True)]
+        return {task_id: known(fields, now) for task_id, fields in found if fields["state"]}
 
     def overtaken_at(self, queue: str) -> int:
         """Return when the youngest dispatch of a queue that was started had been published, in milliseconds."""

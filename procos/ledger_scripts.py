@@ -24,6 +24,7 @@ RESERVE = (
 -- KEYS entry, leases, retries_due, cancelled, steps, …caps
 -- ARGV id, token, holder, lease_ms, topic, queue, instance, activity, retries, just_ms, retry_config, …caps
 -- Retries that differ from the entry's tell that the engine took a failure of it: the entry is of the past.
+-- What the engine's clock is ahead of ours is noted here, where a token is of a moment ago; less what it had to wait.
 -- Returns what was found, the token that counts, and the state of a dispatch that had not ended and was replaced.
 local found = redis.call('HMGET', KEYS[1], 'state', 'token', 'retries', 'first_at', 'losses', 'starts')
 local state, token = found[1], found[2]
@@ -50,7 +51,7 @@ redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'reserved', 'token', ARGV[2], 'holder', ARGV[3], 'lease_ms', ARGV[4],
   'topic', ARGV[5], 'queue', ARGV[6], 'instance', ARGV[7], 'activity', ARGV[8], 'retries', ARGV[9],
-  'first_at', first_at, 'losses', same_try and found[5] or 0, 'reserved_at', now,
+  'first_at', first_at, 'losses', same_try and found[5] or 0, 'reserved_at', now, 'ahead', ARGV[2] - ARGV[4] - now,
   'starts', same_try and state == 'lost' and found[6] or 0, 'retry_config', ARGV[11])
 return {'new', ARGV[2], state and state ~= 'backing_off' and state or ''}
 """
@@ -116,16 +117,14 @@ BACK_OFF = (
 -- A postponement goes on with the same try, whose age counts; a failure ends it.
 -- Returns whether a poller fetched the step again since the report was claimed (it took the dispatch for one under
 -- way), and whether the dispatch was open until now.
--- When it is due is noted by the engine's clock: what that is ahead of ours is known from the fetch.
-local found = redis.call('HMGET', KEYS[1], 'token', 'state', 'lease_ms', 'reserved_at')
+local found = redis.call('HMGET', KEYS[1], 'token', 'state')
 local token = found[1]
 if token and tonumber(token) > tonumber(ARGV[2]) then return {0, 0} end
-local ahead = token and tonumber(token) > 0 and found[3] and found[4] and token - found[3] - found[4] or 0
 local was_open = token and found[2] ~= 'backing_off'
 local fetched_again = redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'backing_off', 'token', ARGV[2])
 if ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'first_at') end
-redis.call('HSET', KEYS[1], 'due_at', string.format('%d', now + tonumber(ARGV[3]) + ahead))
+redis.call('HSET', KEYS[1], 'due_at', now + tonumber(ARGV[3]))
 redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3] / 1000) + tonumber(ARGV[4]))
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[1])
 return {fetched_again, was_open and 1 or 0}
