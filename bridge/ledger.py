@@ -71,7 +71,7 @@ class Ledger(Leases, Numbers):
                 [
                     keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
                     keys.cancelled(ref.external_task_id), keys.steps(ref.process_instance_id),
-                    *self._cap_keys(ref.topic, queue),
+                    keys.ended(ref.external_task_id), *self._cap_keys(ref.topic, queue),
                 ],
                 [
                     ref.external_task_id, ref.token, ref.holder, round(duration.total_seconds() * 1000),
@@ -101,7 +101,7 @@ class Ledger(Leases, Numbers):
             (
                 [
                     keys.entry(task.id), keys.leases(queue), keys.steps(task.process_instance_id),
-                    *self._places(task.topic, queue),
+                    keys.ended(task.id), *self._places(task.topic, queue),
                 ],
                 [
                     task.id, task.lease.holder if task.lease else "", milliseconds,
@@ -153,7 +153,10 @@ class Ledger(Leases, Numbers):
         """Decide about several; each comes with its queue."""
         answers = self._run(self._claim_report, [
             (
-                [keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id)],
+                [
+                    keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id),
+                    keys.ended(ref.external_task_id),
+                ],
                 [ref.external_task_id, ref.token, keys.STEPS_KEPT_SECONDS],
             )
             for ref, queue in refs
@@ -198,6 +201,7 @@ class Ledger(Leases, Numbers):
                 [
                     keys.entry(end.ref.external_task_id), keys.leases(end.queue), keys.RETRIES_DUE,
                     keys.steps(end.ref.process_instance_id), keys.RESULT_PREFIX + end.ref.celery_id,
+                    keys.ended(end.ref.external_task_id),
                 ],
                 [
                     end.ref.external_task_id, end.outcome, keys.STEPS_KEPT_SECONDS, end.ref.activity_id,
