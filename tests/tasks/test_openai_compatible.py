@@ -180,6 +180,35 @@ class TestServerThatDeclines:
         assert len(provider_server.requests) == 1
 
     @pytest.mark.parametrize(
+        "said",
+        [
+            "temperature: Input should be less than or equal to 1",
+            "temperature: range: 0..1",
+            "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3.0 instead.",
+            "temperature 1.5 is not supported, use one of [0, 1]",
+            "The temperature parameter is illegal",
+        ],
+    )
+    def test_the_value_of_a_temperature_has_refused_the_question(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, said: str
+    ) -> None:
+        provider_server.declines = lambda body: said if "temperature" in body else None
+        with pytest.raises(PermanentError, match="answered 400") as raised:
+            ask()
+        assert raised.value.code == "REQUEST_REFUSED"
+        assert len(provider_server.requests) == 1
+
+    def test_something_else_may_quote_any_words_of_the_question(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer
+    ) -> None:
+        quoted = {"messages": "Is streaming unsupported, and temperature?", "stream": True, "temperature": 0.5}
+        problem = {"type": "missing", "loc": ["body", "user"], "msg": "Field required", "input": quoted}
+        provider_server.reply({"detail": [problem]}, status=422)
+        with pytest.raises(PermanentError, match="answered 422"):
+            ask()
+        assert len(provider_server.requests) == 1
+
+    @pytest.mark.parametrize(
         ("asked", "word", "setting"),
         [
             (question(json_schema=CLOSED), "response_format", "PROCOS_OPENAI_JSON_SCHEMA=false"),
