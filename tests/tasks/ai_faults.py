@@ -165,7 +165,7 @@ DENIED = partial(Fault, line="401, 403")
 WRONG = partial(
     Fault,
     line="no provider, an unknown one, one that is not configured; an unknown model or template; a wrong schema;"
-    " a used-up quota; what is no answer of a model",
+    " a used-up quota; a request that is refused, as for a temperature out of range; what is no answer of a model",
 )
 PATIENCE = partial(Fault, line="429")
 TROUBLE = partial(
@@ -213,6 +213,9 @@ FAULTS = (
     WRONG(id="no word for want of tokens", made=words("", end="length"),
           ends=Incident(code="NO_ANSWER", says="max_tokens")),
     WRONG(id="400", made=refusal(400), ends=Incident(code="REQUEST_REFUSED", says="answered 400")),
+    WRONG(id="a temperature out of range", given=QUERY | {"temperature": 1.5},
+          made=refusal(400, said="temperature: Input should be less than or equal to 1"),
+          ends=Incident(code="REQUEST_REFUSED", says="answered 400")),
     PATIENCE(id="429 with Retry-After", made=refusal(429, headers=SEVEN), ends=Postponed(after=timedelta(seconds=7))),
     PATIENCE(id="429 without Retry-After", made=refusal(429), ends=Postponed(after=DEFAULT_PATIENCE)),
     Fault(

@@ -56,6 +56,10 @@ class Patience:
         """Wait for an answer that comes in one piece: only the limit for all of it counts."""
         self._next_piece = None
 
+    def asks_again(self) -> None:
+        """Wait anew for the first piece: until now the question was declined, or waited for room."""
+        self._next_piece = self._clock() + self._profile.first_token_timeout.total_seconds()
+
     def check(self) -> None:
         """Return if waiting still makes sense.
 
