@@ -39,7 +39,7 @@ class TextGenerationInput(Asking):
     template: str | None = Field(None, description="the name of a prompt template")
     template_variables: dict[str, Any] = Field(default_factory=dict, description="what it is filled with")
     messages: list[MessageField] = Field(default_factory=list, max_length=MOST_MESSAGES)
-    tool_results: list[ToolResult] = Field(default_factory=list, max_length=MOST_TOOLS)
+    tool_results: list[ToolResult] = Field(default_factory=list, max_length=MOST_MESSAGES)
     tools: list[ToolField] = Field(default_factory=list, max_length=MOST_TOOLS)
     stop: list[str] = Field(default_factory=list, max_length=4)
     json_schema: Schema = Field(None, description="what the answer shall be, as JSON Schema")

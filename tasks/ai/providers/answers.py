@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from procos.domain.errors import PermanentError, TransientError
 from tasks.ai.conversation import Answer, FinishReason, ToolCall
-from tasks.ai.model_text import CONTROL, cleaned
+from tasks.ai.model_text import cleaned, needs_cleaning
+from tasks.ai.tool_arguments import read_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from procos.domain.errors import TaskError
 
 def answer_of(
     *,
@@ -26,13 +28,11 @@ def answer_of(
         PermanentError: there is no text for want of tokens.
         TransientError: the answer is empty.
     """
-    if not text.strip() and not tool_calls:
-        if finish_reason is FinishReason.LENGTH:
-            raise PermanentError("the model used up max_tokens before it wrote anything: allow more", code="NO_ANSWER")
-        raise TransientError("the model answered with an empty text", code="NO_ANSWER")
-    written = [text, *(part for call in tool_calls for part in (call.id, call.name, call.arguments))]
+    clean = cleaned(text)
+    if not clean.strip() and not tool_calls:
+        raise _nothing_said(finish_reason)
     return Answer(
-        text=cleaned(text),
+        text=clean,
         model=cleaned(model),
         finish_reason=finish_reason,
         usage=usage,
@@ -40,5 +40,15 @@ def answer_of(
             ToolCall(id=cleaned(call.id), name=cleaned(call.name), arguments=cleaned(call.arguments))
             for call in tool_calls
         ),
-        was_cleaned=any(CONTROL.search(part.replace("\r", "")) for part in written),
+        was_cleaned=needs_cleaning(text) or any(map(_needs_cleaning, tool_calls)),
     )
+
+
+def _nothing_said(finish_reason: FinishReason) -> TaskError:
+    if finish_reason is FinishReason.LENGTH:
+        return PermanentError("the model used up max_tokens before it wrote anything: allow more", code="NO_ANSWER")
+    return TransientError("the model answered with an empty text", code="NO_ANSWER")
+
+
+def _needs_cleaning(call: ToolCall) -> bool:
+    return needs_cleaning(call.id) or needs_cleaning(call.name) or read_arguments(call.arguments).was_cleaned
