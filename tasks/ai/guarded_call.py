@@ -20,6 +20,7 @@ from tasks.ai.kept_answers import kept_answers, request_hash
 from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
 from tasks.ai.progress import Progress
+from tasks.ai.providers.answers import as_offered
 from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.registry import provider_of
 from tasks.ai.tokens import estimate_question
@@ -122,6 +123,7 @@ class GuardedCall:
             with Progress(self._url, self._step, provider=provider.profile.name, model=question.model) as progress:
                 watch = progress.watch(self._context.is_cancelled)
                 answer = provider.complete(question, within=self._context.remaining(), watch=watch)
+                answer = as_offered(answer, question)
                 self._kept.keep(self._step, request, answer)  # before anything else may take time
                 return answer
         except Exception as error:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos.domain import variables as rules
+from procos.domain.errors import BusinessError, PermanentError, TransientError
+from tasks.ai.ai_query import AiQueryInput, ai_query
+from tasks.ai.text_extraction import TextExtractionInput, text_extraction
 from tasks.ai.text_generation import TextGenerationInput, text_generation
 from tasks.ai.tool_arguments import LEVELS_AROUND, read_arguments
 
@@ -102,6 +105,35 @@ class TestToolCall:
         found = {"role": "tool", "content": "unknown", "tool_call_id": "c0"}
         output = answered(call(), messages=(SAID, spoken, found))
         assert output["messages"][1]["tool_calls"][0]["arguments"] == {"order_id": "17"}
+
+
+class TestToolCallNobodyOffered:
+    def test_is_no_answer(self, context: TaskContext, provider_server: ProviderServer) -> None:
+        provider_server.say(None, finish_reason="tool_calls", tool_calls=[call()])
+        with pytest.raises(TransientError) as raised:
+            ai_query(AiQueryInput(user_query="Where?"), context)
+        assert raised.value.code == "NO_ANSWER"
+
+    def test_is_no_answer_either_where_no_tokens_were_left(
+        self, context: TaskContext, provider_server: ProviderServer
+    ) -> None:
+        provider_server.say(None, finish_reason="length", tool_calls=[call()])
+        with pytest.raises(PermanentError, match="allow more"):
+            ai_query(AiQueryInput(user_query="Where?"), context)
+
+    def test_is_dropped_beside_a_text(self, context: TaskContext, provider_server: ProviderServer) -> None:
+        provider_server.say("In Kiel.", finish_reason="tool_calls", tool_calls=[call()])
+        output = text_generation(TextGenerationInput.model_validate({"messages": [SAID]}), context)
+        assert (output.ai_response, output.tool_calls, output.finish_reason) == ("In Kiel.", [], "unknown")
+
+    def test_does_not_stand_for_an_answer_of_a_shape(
+        self, context: TaskContext, provider_server: ProviderServer
+    ) -> None:
+        provider_server.say("not json at all", tool_calls=[call()])
+        wanted = TextExtractionInput(text="Pay 42.50.", json_schema={"type": "object"})
+        with pytest.raises(BusinessError, match="VALIDATION_FAILED"):
+            text_extraction(wanted, context)
+        assert len(provider_server.requests) == 2
 
 
 class TestReadArguments:

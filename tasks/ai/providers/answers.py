@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import PermanentError, TransientError
+from procos.logs import get_logger
 from tasks.ai.conversation import Answer, FinishReason, ToolCall
 from tasks.ai.model_text import cleaned, needs_cleaning
 from tasks.ai.tool_arguments import read_arguments
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from procos.domain.errors import TaskError
+    from tasks.ai.conversation import Question
+
+log = get_logger(__name__)
+
 
 def answer_of(
     *,
@@ -42,6 +48,21 @@ def answer_of(
         ),
         was_cleaned=needs_cleaning(text) or any(map(_needs_cleaning, tool_calls)),
     )
+
+
+def as_offered(answer: Answer, question: Question) -> Answer:
+    """Return the answer without calls of tools where the question offers none: nobody is there to call them.
+
+    Raises:
+        TaskError: nothing else was said; as with `answer_of`.
+    """
+    if question.tools or not answer.tool_calls:
+        return answer
+    log.warning("ai.tool_calls_dropped", model=answer.model, calls=len(answer.tool_calls))
+    if not answer.text.strip():
+        raise _nothing_said(answer.finish_reason)
+    was_for_tools = answer.finish_reason is FinishReason.TOOL_CALLS
+    return replace(answer, tool_calls=(), finish_reason=FinishReason.UNKNOWN if was_for_tools else answer.finish_reason)
 
 
 def _nothing_said(finish_reason: FinishReason) -> TaskError:
