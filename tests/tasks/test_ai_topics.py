@@ -167,15 +167,17 @@ class TestGenerationFromMessages:
             {"messages": [{"role": "tool", "content": "x"}]},
             {"messages": SAID, "tools": [{"name": "has blanks"}]},
             {"messages": SAID, "tools": [TOOL | {"run": "rm -rf /"}]},
-            {"messages": SAID, "json_schema": "{"},
         ],
     )
     def test_refuses_what_cannot_be_asked(self, variables: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             TextGenerationInput.model_validate(variables)
 
-    def test_refuses_a_wrong_schema_before_it_pays(self, context: TaskContext, provider_server: ProviderServer) -> None:
-        wanted = TextGenerationInput.model_validate({"messages": self.SAID, "json_schema": {"type": "nonsense"}})
+    @pytest.mark.parametrize("schema", [{"type": "nonsense"}, '{"type": "nonsense"}', "{"])
+    def test_refuses_a_wrong_schema_before_it_pays(
+        self, context: TaskContext, provider_server: ProviderServer, schema: object
+    ) -> None:
+        wanted = TextGenerationInput.model_validate({"messages": self.SAID, "json_schema": schema})
         with pytest.raises(PermanentError) as raised:
             text_generation(wanted, context)
         assert raised.value.code == "SCHEMA_INVALID"
