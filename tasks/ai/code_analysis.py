@@ -57,7 +57,12 @@ def code_analysis(wanted: CodeAnalysisInput, context: TaskContext) -> CodeAnalys
     """
     language = language_of(hint=wanted.language or "", name=wanted.file_name or "", code=wanted.code)
     variables = {"code": numbered(wanted.code), "language": language or None, "rules": wanted.rules or None}
-    prompt = filled(library(context.settings.ai).template(TEMPLATE), variables, key=context.idempotency_key)
+    prompt = filled(
+        library(context.settings.ai).template(TEMPLATE),
+        variables,
+        key=context.idempotency_key,
+        within=context.remaining(),
+    )
     reply = ask(wish_of(wanted, prompt.messages, json_schema=findings_schema(wanted.max_findings)), context)
     found = verified(reply.value["findings"], wanted.code)
     worst = max((finding["severity"] for finding in found.findings), key=SEVERITIES.index, default=NONE)

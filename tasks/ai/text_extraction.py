@@ -48,7 +48,12 @@ def text_extraction(wanted: TextExtractionInput, context: TaskContext) -> TextEx
     """
     schema = schema_from(wanted.json_schema)
     variables = {"text": wanted.text, "instructions": wanted.instructions}
-    prompt = filled(library(context.settings.ai).template(TEMPLATE), variables, key=context.idempotency_key)
+    prompt = filled(
+        library(context.settings.ai).template(TEMPLATE),
+        variables,
+        key=context.idempotency_key,
+        within=context.remaining(),
+    )
     reply = ask(wish_of(wanted, prompt.messages, json_schema=schema), context)
     return TextExtractionOutput(
         extracted=reply.value,

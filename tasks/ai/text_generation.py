@@ -78,7 +78,7 @@ def text_generation(wanted: TextGenerationInput, context: TaskContext) -> TextGe
     version = None
     if wanted.template is not None:
         template = library(context.settings.ai).template(wanted.template)
-        prompt = filled(template, wanted.template_variables, key=context.idempotency_key)
+        prompt = filled(template, wanted.template_variables, key=context.idempotency_key, within=context.remaining())
         said, version, schema = prompt.messages, prompt.template_version, schema or prompt.json_schema
     tools = tuple(tool.tool() for tool in wanted.tools)
     reply = ask(wish_of(wanted, said, stop=tuple(wanted.stop), json_schema=schema, tools=tools), context)

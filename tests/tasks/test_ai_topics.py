@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from procos.domain.errors import BusinessError, PermanentError
+from procos.domain.errors import BusinessError, PermanentError, TransientError
 from tasks.ai.ai_completion import AiCompletionInput, ai_completion, continuation, joined
 from tasks.ai.code_analysis import CodeAnalysisInput, code_analysis
 from tasks.ai.text_extraction import TextExtractionInput, text_extraction
@@ -229,6 +229,26 @@ class TestCodeAnalysis:
         provider_server.say('{"findings": [], "summary": "Fine."}')
         output = self.analyse(context)
         assert (output["findings"], output["worst_severity"], output["language"]) == ([], "none", "")
+
+
+class TestEveryTemplate:
+    @pytest.mark.parametrize(
+        "step",
+        [
+            lambda context: text_generation(
+                TextGenerationInput(template="summarization", template_variables={"text": "x"}), context
+            ),
+            lambda context: text_extraction(TextExtractionInput(text="x", json_schema=AMOUNT), context),
+            lambda context: code_analysis(CodeAnalysisInput(code=CODE), context),
+        ],
+        ids=["generation", "extraction", "analysis"],
+    )
+    def test_is_filled_within_what_the_step_has_left(
+        self, context_with: Callable[..., TaskContext], openai_settings: Settings, step: Callable[..., object]
+    ) -> None:
+        with pytest.raises(TransientError) as raised:
+            step(context_with(openai_settings, seconds=0))
+        assert raised.value.code == "TEMPLATE_TIME"
 
 
 class TestEveryTopic:
