@@ -65,7 +65,7 @@ def ask(
     paid = call.kept_among(_those_that_may_have_answered(wish, context))
     chosen, called = chain.ask([paid] if paid else _candidates(wish, context))
     value: Any = None
-    if wish.json_schema is not None and not called.answer.tool_calls:
+    if wish.json_schema is not None and not (wish.tools and called.answer.tool_calls):
         called, value = _of_that_shape(chain, chosen, called, wish.json_schema, context.settings.ai)
     reply = Reply(
         answer=called.answer,

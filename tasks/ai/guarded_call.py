@@ -22,6 +22,7 @@ from tasks.ai.kept_answers import kept_answers, request_hash
 from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
 from tasks.ai.progress import Progress
+from tasks.ai.providers.answers import as_offered
 from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.registry import provider_of
 from tasks.ai.tokens import estimate_question
@@ -156,6 +157,7 @@ class GuardedCall:
                 watch = progress.watch(self._context.is_cancelled)
                 watch = replace(watch, declined=partial(self._declined.of, *asked), declines=self._noted(*asked, turn))
                 answer = provider.complete(question, within=self._context.remaining(), watch=watch)
+                answer = as_offered(answer, question)
                 self._kept.keep(self._step, request, answer)  # before anything else may take time
                 return answer
         except Exception as error:

@@ -170,6 +170,11 @@ class TestAnswerOfAShape:
         reply = asked(calls, json_schema=SCHEMA, tools=tools)
         assert (reply.answer.tool_calls, reply.value, len(calls.asked)) == ((call,), None, 1)
 
+    def test_is_asked_of_who_wants_tools_called_that_nobody_offered(self, asked: Callable[..., Reply]) -> None:
+        call = ToolCall(id="c", name="add", arguments="{}")
+        calls = Calls(answer("three", tool_calls=(call,)), answer('{"n": 3}'))
+        assert asked(calls, json_schema=SCHEMA).value == {"n": 3}
+
 
 class TestReply:
     def test_costs_what_is_not_known_where_one_attempt_is_not(self, asked: Callable[..., Reply]) -> None:
