@@ -1,8 +1,8 @@
-"""From a fetched batch to messages on RabbitMQ: reserve in the ledger, publish, and give back what was refused.
+"""From a fetched batch to dispatches, which `Delivery` brings to the broker: one batch of a queue after the other.
 
-What the broker may or may not have is published again under the same Celery id until it is known; what cannot be
-dispatched at all (unknown topic, unreadable variable) is an incident at once. What has waited for its turn for half of
-its lock, while the broker was away, is given back. Steps with files come a little later, on threads of their own.
+What cannot be dispatched at all (unknown topic, unreadable variable) is an incident at once. What has waited for its
+turn for half of its lock, while the broker was away, is given back. Steps with files come a little later, on threads of
+their own.
 """
 
 from __future__ import annotations
@@ -12,24 +12,16 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bridge.delivery import Delivery
 from bridge.fetched import dispatch_of
 from bridge.heartbeats import Heartbeats
 from bridge.incoming_files import IncomingFiles
 from bridge.model_constants import NO_CONSTANTS
 from bridge.porters import Porters
-from bridge.publisher import Publication, Receipt
-from bridge.reserving import reserved
-from bridge.undispatched import refuse
+from bridge.publisher import Publication
+from bridge.undispatched import refuse, unlock
 from procos import metrics
-from procos.domain.errors import (
-    EngineError,
-    LedgerUnreachableError,
-    ModelError,
-    PublishRefusedError,
-    UnknownTopicError,
-    UnreachableError,
-    VariableError,
-)
+from procos.domain.errors import ModelError, PublishRefusedError, UnknownTopicError, VariableError
 from procos.domain.variables import LARGEST_TOGETHER
 from procos.logs import get_logger
 from procos.settings import BlobSettings
@@ -45,7 +37,6 @@ if TYPE_CHECKING:
     from procos.engine.protocol import Engine
     from procos.routes import Route
 
-REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 NO_BLOBS = BlobSettings()
@@ -74,8 +65,9 @@ class Dispatcher:
         heartbeats: Heartbeats | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._ledger, self._publisher = engine, ledger, publisher
+        self._engine, self._publisher = engine, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
+        self._delivery = Delivery(engine, ledger, publisher, queue=queue, lease=lease, stop=stop, beat=beat)
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
@@ -85,8 +77,6 @@ class Dispatcher:
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
         self._in_hand: list[frozenset[ExternalTaskId]] = []  # of each thread, those included that wait for their turn
-        self._doubtful: set[ExternalTaskId] = set()
-        """Those of this turn that an earlier publication may have brought to the broker."""
 
     def dispatch(self, fetched: Sequence[ExternalTask]) -> None:
         """Bring every fetched external task to the broker, to the engine as an incident, or back.
@@ -156,13 +146,12 @@ class Dispatcher:
         while not self._turn.acquire(timeout=BEAT_SECONDS):
             self._beat()
         try:
-            self._doubtful.clear()
             yield
         finally:
             self._turn.release()
 
     def _dispatch_now(self, tasks: Iterable[ExternalTask]) -> None:
-        self._publish(self._reserved([p for task in tasks if (p := self._prepared(task))]))
+        self._delivery.deliver([p for task in tasks if (p := self._prepared(task))])
 
     def _bring(self, task: ExternalTask) -> None:
         """Bring the files of a step to the store, and dispatch it; on a thread of the porters.
@@ -182,7 +171,7 @@ class Dispatcher:
     def _give_up(self, tasks: Sequence[ExternalTask]) -> None:
         for task in tasks:
             metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
-        self._unlock(task.id for task in tasks)
+        unlock(self._engine, [task.id for task in tasks], beat=self._beat)
 
     def _fresh(self, fetched: Sequence[ExternalTask], waited: float) -> list[ExternalTask]:
         """Return what has most of its lock left, and give back the rest; what has run out may be another's by now."""
@@ -191,7 +180,7 @@ class Dispatcher:
             log.warning("dispatcher.waited_too_long", count=len(stale), seconds=round(waited), queue=self._queue)
         for task, _ in stale:
             metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
-        self._unlock(task.id for task, share in stale if share < 1)
+        unlock(self._engine, [task.id for task, share in stale if share < 1], beat=self._beat)
         return [task for task, share in shares if share <= LARGEST_SHARE]
 
     def _prepared(self, task: ExternalTask) -> Publication | None:
@@ -212,88 +201,3 @@ class Dispatcher:
             return self._routes[topic]
         except KeyError:
             raise UnknownTopicError(topic, [str(known) for known in self._routes]) from None
-
-    def _reserved(self, publications: Sequence[Publication]) -> list[Publication]:
-        """Reserve the entries; returns what is to be published, under the tokens that count."""
-        try:
-            batch = reserved(self._ledger, publications, self._queue, lease=self._lease)
-        except LedgerUnreachableError:
-            for publication in publications:
-                metrics.dropped(publication.dispatch.ref.topic, metrics.Drop.UNRESERVED)
-            self._unlock(_ids(publications))
-            raise
-        self._doubtful.update(batch.doubtful)
-        self._unlock(batch.without_place)
-        return batch.chosen
-
-    def _publish(self, publications: Sequence[Publication]) -> None:
-        waits = iter(REPUBLISH_SECONDS)
-        refused: list[Publication] = []
-        while publications:
-            by_receipt = self._sent(publications)
-            refused += by_receipt[Receipt.REFUSED]
-            publications = by_receipt[Receipt.UNKNOWN]
-            self._doubtful.update(_ids(publications))
-            try:
-                self._note_published(by_receipt[Receipt.CONFIRMED])
-            except LedgerUnreachableError:
-                self._unlock(_ids([*publications, *refused]))  # still reserved, as below
-                raise
-            if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
-                # Still reserved, so that whoever fetches them publishes them under the same Celery ids.
-                log.warning("dispatcher.stopped_unpublished", count=len(publications), queue=self._queue)
-                self._unlock(_ids(publications))
-                break
-        self._give_back(refused)
-
-    def _sent(self, publications: Sequence[Publication]) -> Mapping[Receipt, list[Publication]]:
-        self._beat()
-        with metrics.publishing(self._queue):
-            receipts = self._publisher.publish(publications)
-        grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
-        for publication, receipt in zip(publications, receipts, strict=True):
-            metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
-            grouped[receipt].append(publication)
-        return grouped
-
-    def _note_published(self, publications: Sequence[Publication]) -> None:
-        if not publications:
-            return
-        self._ledger.mark_published([p.dispatch.ref for p in publications])
-        for publication in publications:
-            ref = publication.dispatch.ref
-            log.info(
-                "external_task.dispatched",
-                external_task_id=ref.external_task_id,
-                topic=ref.topic,
-                queue=self._queue,
-                process_instance_id=ref.process_instance_id,
-            )
-
-    def _give_back(self, publications: Sequence[Publication]) -> None:
-        """Unlock what the broker has no place for; what it may have all the same keeps its entry, and its Celery id.
-
-        Raises:
-            PublishRefusedError: there was something, so that the poller pauses.
-        """
-        refs = [publication.dispatch.ref for publication in publications]
-        try:
-            for ref in (ref for ref in refs if ref.external_task_id not in self._doubtful):
-                if self._ledger.forget(ref.external_task_id, ref.token, self._queue):
-                    metrics.dropped(ref.topic, metrics.Drop.GIVEN_BACK)
-        finally:
-            self._unlock(_ids(publications))
-        if refs:
-            raise PublishRefusedError(self._queue, len(refs))
-
-    def _unlock(self, external_task_ids: Iterable[ExternalTaskId]) -> None:
-        for external_task_id in external_task_ids:
-            self._beat()
-            try:
-                self._engine.unlock(external_task_id)
-            except (EngineError, UnreachableError) as error:
-                log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
-
-
-def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:
-    return [publication.dispatch.ref.external_task_id for publication in publications]

@@ -1,4 +1,4 @@
-"""What becomes of a fetched step that cannot be dispatched: an incident, or a try that was none, after a while.
+"""What becomes of a fetched step that cannot be dispatched: an incident, a try that was none, or another's at once.
 
 Unlocking what is put off would have it fetched again at once, for ever. Its reason stands in Cockpit meanwhile.
 """
@@ -14,8 +14,10 @@ from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from procos.domain.errors import ProcosError
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.engine.protocol import Engine
     from procos.routes import Route
 
@@ -49,6 +51,16 @@ def put_off(engine: Engine, task: ExternalTask, route: Route, reason: str) -> No
     except (EngineError, UnreachableError) as error:
         log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(error))
     metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+
+
+def unlock(engine: Engine, ids: Iterable[ExternalTaskId], *, beat: Callable[[], None]) -> None:
+    """Give steps back, for anybody to fetch; what the engine does not take now is offered when its lock runs out."""
+    for external_task_id in ids:
+        beat()
+        try:
+            engine.unlock(external_task_id)
+        except (EngineError, UnreachableError) as error:
+            log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
 
 
 def _holder(task: ExternalTask) -> str:
