@@ -1,16 +1,17 @@
 """Brings dispatches to the broker: reserve in the ledger, publish until it is known, give back what was refused.
 
 Belongs to one dispatcher, which calls it in its turn. What the broker may or may not have is published again under the
-same Celery id, so that whoever receives both tells a double from a new one.
+same Celery id, so that whoever receives both tells a double from a new one. What it never takes is an incident.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.fetched import untaken
 from bridge.publisher import Receipt
 from bridge.reserving import reserved
-from bridge.undispatched import unlock
+from bridge.undispatched import refuse_dispatched, unlock
 from procos import metrics
 from procos.domain.errors import LedgerUnreachableError, PublishRefusedError
 from procos.logs import get_logger
@@ -78,12 +79,14 @@ class Delivery:
         while publications:
             by_receipt = self._sent(publications)
             refused += by_receipt[Receipt.REFUSED]
+            too_large = by_receipt[Receipt.TOO_LARGE]
             publications = by_receipt[Receipt.UNKNOWN]
             self._doubtful.update(_ids(publications))
             try:
                 self._note_published(by_receipt[Receipt.CONFIRMED])
+                self._refuse(too_large)
             except LedgerUnreachableError:
-                self._unlock(_ids([*publications, *refused]))  # still reserved, as below
+                self._unlock(_ids([*publications, *refused, *too_large]))  # still reserved, as below
                 raise
             if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
                 # Still reserved, so that whoever fetches them publishes them under the same Celery ids.
@@ -115,6 +118,14 @@ class Delivery:
                 queue=self._queue,
                 process_instance_id=ref.process_instance_id,
             )
+
+    def _refuse(self, publications: Sequence[Publication]) -> None:
+        """Make incidents of what the broker never takes; nothing of it can be there."""
+        for publication in publications:
+            dispatch = publication.dispatch
+            self._beat()
+            self._ledger.forget(dispatch.ref.external_task_id, dispatch.ref.token, self._queue)
+            refuse_dispatched(self._engine, dispatch.ref, untaken(dispatch))
 
     def _give_back(self, publications: Sequence[Publication]) -> None:
         """Unlock what the broker has no place for; what it may have all the same keeps its entry, and its Celery id.

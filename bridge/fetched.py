@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from procos.domain.dispatch import Dispatch, DispatchRef
 from procos.domain.errors import ModelError, VariableError
 from procos.domain.mapping import OutputMapping
+from procos.domain.message_size import too_large, travelling_size
 from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.domain.variables import LARGEST_TOGETHER, check_size, from_engine, is_carried
 
 if TYPE_CHECKING:
     from procos.domain.external_task import ExternalTask
     from procos.routes import Route
+
+CURE = "PROCOS_BLOBS_URL names a store for what tasks return and for files, and references to it are small"
 
 
 def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGETHER) -> Dispatch:
@@ -26,7 +29,7 @@ def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGE
     if task.lease is None:
         raise VariableError("lockExpirationTime", "missing in a fetched external task")
     wanted = {name: typed for name, typed in task.variables.items() if route.variables is not None or is_carried(typed)}
-    check_size(wanted, largest=largest)
+    check_size(wanted, largest=largest, cure=CURE)
     return Dispatch(
         ref=DispatchRef(
             external_task_id=task.id,
@@ -42,6 +45,13 @@ def dispatch_of(task: ExternalTask, route: Route, *, largest: int = LARGEST_TOGE
         business_key=task.business_key,
         mapping=_mapping(task),
     )
+
+
+def untaken(dispatch: Dispatch) -> VariableError:
+    """Return the error for a dispatch that the broker has refused by itself: for its size, which is all it judges."""
+    sizes = {name: travelling_size(value) for name, value in dispatch.variables.items()} or {"none": 0}
+    limit = "more than this broker takes in one message (RabbitMQ's max_message_size)"
+    return too_large(sizes, "bytes as it travels", limit, CURE)
 
 
 def _retry_config(task: ExternalTask) -> str | None:
