@@ -16,12 +16,21 @@ from bridge.delivery import Delivery
 from bridge.fetched import dispatch_of
 from bridge.heartbeats import Heartbeats
 from bridge.incoming_files import IncomingFiles
-from bridge.model_constants import NO_CONSTANTS
+from bridge.model_constants import NO_CONSTANTS, put_off_unread
 from bridge.porters import Porters
 from bridge.publisher import Publication
+from bridge.reserving import adopted
 from bridge.undispatched import refuse, unlock
 from procos import metrics
-from procos.domain.errors import ModelError, PublishRefusedError, UnknownTopicError, VariableError
+from procos.domain.errors import (
+    EngineError,
+    LedgerUnreachableError,
+    ModelError,
+    PublishRefusedError,
+    UnknownTopicError,
+    UnreachableError,
+    VariableError,
+)
 from procos.domain.variables import LARGEST_TOGETHER
 from procos.logs import get_logger
 from procos.settings import BlobSettings
@@ -65,7 +74,7 @@ class Dispatcher:
         heartbeats: Heartbeats | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._publisher = engine, publisher
+        self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
         self._delivery = Delivery(engine, ledger, publisher, queue=queue, lease=lease, stop=stop, beat=beat)
         self._largest_input, self._constants = largest_input, constants
@@ -94,6 +103,7 @@ class Dispatcher:
                 plain, bearing = self._divided(self._fresh(fetched, self._clock() - fetched_at))
                 try:
                     self._dispatch_now(plain)
+                    bearing = self._not_adopted(bearing)
                 except BaseException:
                     self._give_up(bearing)
                     raise
@@ -187,14 +197,36 @@ class Dispatcher:
         try:
             route = self._route(task.topic)
             dispatch = dispatch_of(task, route, largest=self._largest_input)
-        except (UnknownTopicError, VariableError, ModelError) as error:
-            self._beat()
+            named = self._constants.named(dispatch, task)
+        except UnknownTopicError as error:
             refuse(self._engine, task, error)
+        except (VariableError, ModelError) as error:
+            if not self._is_adopted(task):
+                refuse(self._engine, task, error)
+        except (EngineError, UnreachableError) as error:
+            if not self._is_adopted(task):
+                put_off_unread(self._engine, task, route, error)
         else:
-            if named := self._constants.named(dispatch, task, route, self._engine):
-                return Publication(dispatch=named, route=route)
-            self._beat()
+            return Publication(dispatch=named, route=route)
+        self._beat()
         return None
+
+    def _is_adopted(self, task: ExternalTask) -> bool:
+        """Whether a dispatch of it is under way; while that is not known, it is offered again."""
+        try:
+            return not self._not_adopted([task])
+        except LedgerUnreachableError:
+            metrics.dropped(task.topic, metrics.Drop.UNRESERVED)
+            unlock(self._engine, [task.id], beat=self._beat)
+            return True
+
+    def _not_adopted(self, tasks: Sequence[ExternalTask]) -> list[ExternalTask]:
+        """Take over steps that are under way already, whatever has become of their files and models; returns the rest.
+
+        Failing one at the engine would have it run twice: the next fetch would be of another try.
+        """
+        taken = adopted(self._ledger, tasks, self._queue, [self._locks[task.topic] for task in tasks])
+        return [task for task in tasks if task.id not in taken]
 
     def _route(self, topic: Topic) -> Route:
         try:

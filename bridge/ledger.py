@@ -231,13 +231,16 @@ class Ledger(Leases, Numbers):
         """Return those of the ids that have an entry, in whatever state."""
         with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
             for task_id in ids:
-                pipeline.hmget(keys.entry(task_id), "state", "token", "due_at")
+                pipeline.hmget(keys.entry(task_id), "state", "token", "due_at", "retries")
             rows = pipeline.execute()
         return {
             task_id: Known(
-                state=keys.State(state), token=Token(int(token or 0)), due_at=int(due_at) if due_at else None
+                state=keys.State(state),
+                token=Token(int(token or 0)),
+                due_at=int(due_at) if due_at else None,
+                retries=int(retries) if retries else None,
             )
-            for task_id, (state, token, due_at) in zip(ids, rows, strict=True)
+            for task_id, (state, token, due_at, retries) in zip(ids, rows, strict=True)
             if state
         }
 

@@ -125,6 +125,7 @@ class Known:
     state: keys.State
     token: Token
     due_at: int | None = None
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

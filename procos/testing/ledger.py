@@ -227,7 +227,7 @@ class FakeLedger(LeasesSide, Ledger):
         self.ping()
         found = {task_id: self.entries[task_id] for task_id in ids if task_id in self.entries}
         return {
-            task_id: Known(state=entry.state, token=Token(entry.token), due_at=entry.due_at)
+            task_id: Known(state=entry.state, token=Token(entry.token), due_at=entry.due_at, retries=entry.retries)
             for task_id, entry in found.items()
         }
 
