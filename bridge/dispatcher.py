@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.delivery import Delivery
@@ -50,6 +51,7 @@ BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 NO_BLOBS = BlobSettings()
 NO_PORTER = "no thread is free for them: the store is slow, or hangs"
+HUNG = "a thread has hung over them for a whole lock; restarting the bridge frees it"
 
 log = get_logger(__name__)
 
@@ -103,16 +105,12 @@ class Dispatcher:
                 plain, bearing = self._divided(self._fresh(fetched, self._clock() - fetched_at))
                 try:
                     self._dispatch_now(plain)
+                    hung = self._porters.take_away(bearing)
                     bearing = self._not_adopted(bearing)
                 except BaseException:
                     self._give_up(bearing)
                     raise
-            left = self._porters.take(bearing)
-            if self._stop.is_set():
-                self._give_up(left)
-            else:
-                for task in left:
-                    self._files.put_off(task, self._routes[task.topic], NO_PORTER)
+            self._have_brought(bearing, hung)
         finally:
             self._in_hand.remove(batch)
 
@@ -144,6 +142,16 @@ class Dispatcher:
             self._give_up(self._porters.end())
         return self._porters.join(seconds)
 
+    def _have_brought(self, tasks: Sequence[ExternalTask], hung: Collection[ExternalTaskId]) -> None:
+        """Hand steps to the porters; those they do not take, or hang over, are put off."""
+        left = [task for task in tasks if task.id in hung]
+        left += self._porters.take(task for task in tasks if task.id not in hung)
+        if self._stop.is_set():
+            self._give_up(left)
+            return
+        for task in left:
+            self._files.put_off(task, self._routes[task.topic], HUNG if task.id in hung else NO_PORTER)
+
     def _divided(self, fetched: Sequence[ExternalTask]) -> tuple[list[ExternalTask], list[ExternalTask]]:
         """Divide a fetch into what is dispatched at once, and steps whose files are to be brought first."""
         divided: tuple[list[ExternalTask], list[ExternalTask]] = ([], [])
@@ -168,10 +176,13 @@ class Dispatcher:
 
         Reserved before its files are there, it would count as in flight while a store hangs.
         """
-        if (brought := self._files.brought(task, self._routes[task.topic])) is None:
+        route, is_ours = self._routes[task.topic], partial(self._porters.have, task)
+        if (brought := self._files.brought(task, route, is_ours)) is None:
             return
         kept_at = self._clock()  # its lock was renewed then, and the turn may be another's for long
         with self._my_turn():
+            if not is_ours():
+                return
             try:
                 self._dispatch_now(self._fresh([brought], self._clock() - kept_at))
             except PublishRefusedError as error:
