@@ -67,10 +67,15 @@ class TestAStepWithFiles:
         lab.dispatch()
         assert engine.calls.count("content") == 1
 
-    def test_is_no_incident_where_there_is_no_store_any_more(self, lab: FilesLab, engine: FakeEngine) -> None:
+    def test_is_no_incident_where_there_is_no_store_any_more(
+        self, lab: FilesLab, engine: FakeEngine, clock: FrozenClock
+    ) -> None:
+        named = engine.add("narrow", variables={"wanted": file()})
+        lab.dispatch(lab.fetch("narrow"))
+        clock.advance(seconds=LEASE.total_seconds() + 1)
         lab.blobs = BlobSettings()
-        lab.dispatch(lab.fetch("ai_query"))
-        assert (engine.incidents, lab.sent) == ({}, ["task-1"])
+        lab.dispatch(lab.fetch("narrow"))
+        assert (engine.incidents, lab.sent) == ({}, ["task-1", named])
 
     def test_is_no_incident_where_its_file_is_too_large_by_now(self, lab: FilesLab, engine: FakeEngine) -> None:
         lab.blobs = lab.blobs.model_copy(update={"largest": 4096})

@@ -37,6 +37,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
     monkeypatch.setattr(BlobStore, "put", store.hang)
     yield store
     store.let_go.set()
+    await_threads()
 
 
 @pytest.fixture
