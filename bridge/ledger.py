@@ -14,6 +14,7 @@ from bridge.demand import Numbers
 from bridge.leases import Leases
 from bridge.ledger_values import (
     ENTRY_FIELDS,
+    KNOWN_FIELDS,
     BackedOff,
     Claimed,
     Delayed,
@@ -24,6 +25,7 @@ from bridge.ledger_values import (
     Reservation,
     Reserved,
     in_flight,
+    known,
 )
 from procos import ledger_keys as keys
 from procos import ledger_scripts as scripts
@@ -69,7 +71,7 @@ class Ledger(Leases, Numbers):
                 [
                     keys.entry(ref.external_task_id), keys.leases(queue), keys.RETRIES_DUE,
                     keys.cancelled(ref.external_task_id), keys.steps(ref.process_instance_id),
-                    *self._cap_keys(ref.topic, queue),
+                    keys.ended(ref.external_task_id), *self._cap_keys(ref.topic, queue),
                 ],
                 [
                     ref.external_task_id, ref.token, ref.holder, round(duration.total_seconds() * 1000),
@@ -99,7 +101,7 @@ class Ledger(Leases, Numbers):
             (
                 [
                     keys.entry(task.id), keys.leases(queue), keys.steps(task.process_instance_id),
-                    *self._places(task.topic, queue),
+                    keys.ended(task.id), *self._places(task.topic, queue),
                 ],
                 [
                     task.id, task.lease.holder if task.lease else "", milliseconds,
@@ -151,7 +153,10 @@ class Ledger(Leases, Numbers):
         """Decide about several; each comes with its queue."""
         answers = self._run(self._claim_report, [
             (
-                [keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id)],
+                [
+                    keys.entry(ref.external_task_id), keys.leases(queue), keys.steps(ref.process_instance_id),
+                    keys.ended(ref.external_task_id),
+                ],
                 [ref.external_task_id, ref.token, keys.STEPS_KEPT_SECONDS],
             )
             for ref, queue in refs
@@ -196,6 +201,7 @@ class Ledger(Leases, Numbers):
                 [
                     keys.entry(end.ref.external_task_id), keys.leases(end.queue), keys.RETRIES_DUE,
                     keys.steps(end.ref.process_instance_id), keys.RESULT_PREFIX + end.ref.celery_id,
+                    keys.ended(end.ref.external_task_id),
                 ],
                 [
                     end.ref.external_task_id, end.outcome, keys.STEPS_KEPT_SECONDS, end.ref.activity_id,
@@ -230,19 +236,13 @@ class Ledger(Leases, Numbers):
     def known(self, ids: Sequence[ExternalTaskId]) -> Mapping[ExternalTaskId, Known]:
         """Return those of the ids that have an entry, in whatever state."""
         with self._reachable(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
             for task_id in ids:
-                pipeline.hmget(keys.entry(task_id), "state", "token", "due_at", "retries")
-            rows = pipeline.execute()
-        return {
-            task_id: Known(
-                state=keys.State(state),
-                token=Token(int(token or 0)),
-                due_at=int(due_at) if due_at else None,
-                retries=int(retries) if retries else None,
-            )
-            for task_id, (state, token, due_at, retries) in zip(ids, rows, strict=True)
-            if state
-        }
+                pipeline.hmget(keys.entry(task_id), KNOWN_FIELDS)
+            (seconds, microseconds), *rows = pipeline.execute()
+        now = seconds * 1000 + microseconds // 1000
+        found = [(task_id, dict(zip(KNOWN_FIELDS, row, strict=True))) for task_id, row in zip(ids, rows, strict=True)]
+        return {task_id: known(fields, now) for task_id, fields in found if fields["state"]}
 
     def overtaken_at(self, queue: str) -> int:
         """Return when the youngest dispatch of a queue that was started had been published, in milliseconds."""

@@ -18,6 +18,7 @@ ENTRY_FIELDS = (
     "state", "token", "holder", "lease_ms", "topic", "instance", "activity", "retries",
     "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses", "starts", "retry_config",
 )  # fmt: skip
+KNOWN_FIELDS = ("state", "token", "due_at", "ahead", "retries")
 
 
 class Reservation(StrEnum):
@@ -120,11 +121,14 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """An entry in whatever state; `due_at` is when a step that backs off is offered again, in milliseconds."""
+    """An entry in whatever state, and when a step that backs off is offered again."""
 
     state: keys.State
     token: Token
     due_at: int | None = None
+    """In milliseconds of the engine's clock, as far as the last fetch has told how that differs from Redis's."""
+    is_due: bool = False
+    """Whether that moment has come; Redis's clock alone tells."""
     retries: int | None = None
 
 
@@ -195,6 +199,18 @@ def in_flight(external_task_id: str, queue: str, fields: Mapping[str, str | None
         losses=_number(fields.get("losses")) or 0,
         starts=_number(fields.get("starts")) or 0,
         lease=timedelta(milliseconds=_number(fields.get("lease_ms")) or 0),
+    )
+
+
+def known(fields: Mapping[str, str | None], now: int) -> Known:
+    """Read an entry's fields, those of `KNOWN_FIELDS`, at the moment `now` of Redis's clock."""
+    due_at = _number(fields.get("due_at"))
+    return Known(
+        state=keys.State(fields.get("state") or keys.State.RESERVED),
+        token=Token(_number(fields.get("token")) or 0),
+        due_at=None if due_at is None else due_at + (_number(fields.get("ahead")) or 0),
+        is_due=due_at is not None and due_at <= now,
+        retries=_number(fields.get("retries")),
     )
 
 

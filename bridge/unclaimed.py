@@ -73,7 +73,10 @@ class Unclaimed:
             return True
         if entry.state is not State.BACKING_OFF or entry.due_at is None or task.lease is None:
             return False
-        # Its lock would end when the retry is due; one that ends much later is of a fetch since then.
+        # Until then its lock is the wait for the retry, whatever the clocks say of each other.
+        if not entry.is_due:
+            return False
+        # That lock would have ended when the retry was due; one that ends much later is of a fetch since then.
         return task.lease.token - entry.due_at > self._lock_duration.total_seconds() * 500
 
 

@@ -1,7 +1,8 @@
 """The keys in Redis of what stands around a call to an AI provider and is shared by all workers.
 
 `tasks.ai` writes them: `limits` the first six, `breaker` the next three, `budgets` what was spent, `kept_answers` the
-answers, `progress` how far a call is. The command line reads the last one, for `procos status --instance`.
+answers, `declined_parts` what providers decline, `progress` how far a call is. The command line reads the last one, for
+`procos status --instance`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ def spent_by_instance(process_instance_id: ProcessInstanceId | str) -> str:
 def answer(external_task_id: ExternalTaskId | str, request: str) -> str:
     """Return the key of the answer that a step was given to a request."""
     return f"procos:ai:answer:{external_task_id}:{request}"
+
+
+def declined(provider: str, model: str) -> str:
+    """Return the key of the parts of a request that a provider has declined for a model; a set."""
+    return f"procos:ai:declined:{provider}:{model}"
 
 
 def progress(external_task_id: ExternalTaskId | str) -> str:

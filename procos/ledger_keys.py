@@ -8,8 +8,8 @@ One hash per external task in flight, with the token of the dispatch that counts
 
 Every change is compare-and-set on (external task id, token), in the scripts of `procos.ledger_scripts`. Beside it: a
 sorted set per queue of when each lease is to be extended (its size is what is in flight), one per cap of what takes its
-places, one of when each retry falls due, and per process instance a hash of its steps, for people. Moments are Redis's
-own clock, in milliseconds.
+places, one of when each retry falls due, and per process instance a hash of its steps that have ended: people read it,
+and it fences off what comes late. Moments are Redis's own clock, in milliseconds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ RESULT_PREFIX = "celery-task-meta-"
 """Where Celery's Redis backend stores the result of a task, by its Celery id."""
 STEPS_KEPT_SECONDS = 7 * 24 * 3600
 MOST_STEPS = 1000
-"""Steps kept of one process instance: what people look at, not an archive of one that loops for months."""
+"""Steps kept of one process instance: what people look at, not an archive of one that loops for months. That a further
+one has ended is kept by itself, for as long as its result, or a week if that was an incident."""
 RESULTS_KEPT_SECONDS = 3600
 """How long the stored result of a step that has ended is kept: nothing but a late copy of its message asks for it."""
 CANCELLED_KEPT_SECONDS = 2 * 24 * 3600
@@ -72,6 +73,11 @@ def early(queue: str) -> str:
 def steps(process_instance_id: ProcessInstanceId | str) -> str:
     """Return the key of a process instance's steps."""
     return f"procos:steps:{process_instance_id}"
+
+
+def ended(external_task_id: ExternalTaskId | str) -> str:
+    """Return the key that tells that a step has ended whose process instance has too many for its hash."""
+    return f"procos:ended:{external_task_id}"
 
 
 def replica(replica_id: str) -> str:

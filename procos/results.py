@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import states
@@ -19,11 +20,28 @@ from celery.exceptions import BackendError, BackendGetMetaError
 
 from procos.logs import get_logger
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FAILURE_PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 AWAY = (redis.RedisError, BackendError)
 
 log = get_logger(__name__)
+
+
+@contextmanager
+def _not_publishing(request: Any) -> Iterator[None]:
+    """Let the run of a request, if `tasks.task` has noted one, not pass for one that waits for the broker alone."""
+    run = getattr(request, "procos_run", None)
+    if run is None:
+        yield
+        return
+    run.is_publishing = False
+    try:
+        yield
+    finally:
+        run.is_publishing = True
 
 
 class Results(RedisBackend):
@@ -34,6 +52,10 @@ class Results(RedisBackend):
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Store what a task returned or raised; a success that cannot be stored is let go."""
+        with _not_publishing(kwargs.get("request")):
+            return self._stored(task_id, result, state, *args, **kwargs)
+
+    def _stored(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         deadline = self.clock() + (0.0 if state == states.SUCCESS else FAILURE_PATIENCE_SECONDS)
         while True:
             try:

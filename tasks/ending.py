@@ -1,7 +1,8 @@
 """Ends a worker that was asked to stop while all it still does is wait for a broker that is away.
 
 A thread that cannot publish its outcome tries for ever, and nothing can interrupt it; whatever its message was is
-delivered again. Processes are ended by Celery itself. `tasks.task` calls this when the worker shuts down.
+delivered again. A run whose result is put to the blob store, or to Redis, is still at work. Processes are ended by
+Celery itself. `tasks.task` calls this when the worker shuts down.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 LOOKS = 3
-"""So often in a row nothing may work: publishing takes a moment even where the broker is well."""
+"""So often in a row all must be publishing: that takes a moment even where the broker is well."""
 FAILED = 1
 
 log = get_logger(__name__)
@@ -42,6 +43,6 @@ def _watch(
     while in_a_row < LOOKS:
         pause(LOOK_SECONDS)
         runs = heartbeat.running()
-        in_a_row = in_a_row + 1 if runs and not any(run.is_working for run in runs) else 0
+        in_a_row = in_a_row + 1 if runs and all(run.is_publishing for run in runs) else 0
     log.error("worker.ended_without_broker", unpublished=len(runs))
     leave(FAILED)

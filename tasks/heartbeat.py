@@ -181,6 +181,7 @@ def _keys(run: Run) -> Sequence[str]:
         keys.leases(run.queue),
         keys.steps(ref.process_instance_id),
         keys.cancelled(ref.external_task_id),
+        keys.ended(ref.external_task_id),
         *places(ref.topic, run.queue),
     )
 

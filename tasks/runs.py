@@ -25,6 +25,8 @@ class Run:
     """It runs in the main thread of a process that may be interrupted, and killed: Celery starts another."""
     is_working: bool = False
     """Its function runs; neither its start nor its outcome is being dealt with."""
+    is_publishing: bool = False
+    """Nothing is left of it but its outcome's way to the broker: it is mapped, and what is to be kept of it is kept."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     cancelled_at: float | None = None
     was_interrupted: bool = False

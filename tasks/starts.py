@@ -102,6 +102,7 @@ def _ask(run: Run, url: str, *, dead_since: int | str = "") -> Sequence[int]:
             keys.cancelled(ref.external_task_id),
             keys.OVERTAKEN,
             keys.STARTS,
+            keys.ended(ref.external_task_id),
         ],
         args=[ref.external_task_id, ref.token, run.worker, run.id, FRESH_MILLISECONDS, dead_since],
     )

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,6 +56,8 @@ from tasks.starts import Start, note_start, too_often
 from tasks.step_context import context_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from procos.domain.dispatch import DispatchRef
     from procos.settings import Settings
 
@@ -108,16 +111,17 @@ def _run(
     )
     try:
         run = _started(ref, task, route, settings)
-        context = context_of(dispatch, run, task.request, route, settings, began=began)
-        outcome = _outcome(
-            lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
-        )
-        # Before the model's expressions, which could write a secret in a form nobody recognises.
-        outcome = without_secrets(outcome, context.handed_out)
-        outcome = not_done_again(outcome, context.deeds)
-        outcome = mapped(outcome, dispatch, route.retry, settings=settings)
-        outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)
-        outcome = not_done_again(outcome, context.deeds)
+        with _until_published(run):
+            context = context_of(dispatch, run, task.request, route, settings, began=began)
+            outcome = _outcome(
+                lambda: _called(function, model, dispatch, context if takes_context else None, settings=settings), run
+            )
+            # Before the model's expressions, which could write a secret in a form nobody recognises.
+            outcome = without_secrets(outcome, context.handed_out)
+            outcome = not_done_again(outcome, context.deeds)
+            outcome = mapped(outcome, dispatch, route.retry, settings=settings)
+            outcome = kept_apart(outcome, under=ref.process_instance_id, settings=settings)
+            outcome = not_done_again(outcome, context.deeds)
         log.info("task.ended", outcome=type(outcome).__name__)
         if isinstance(outcome, Failure):
             raise TaskFailed(failure_to_json(replace(outcome, worker=run.worker)))
@@ -155,6 +159,15 @@ def _started(ref: DispatchRef, task: Any, route: Route, settings: Settings) -> R
     task.request.procos_run = run
     heartbeat(settings.redis.url).add(run)
     return run
+
+
+@contextmanager
+def _until_published(run: Run) -> Iterator[None]:
+    """Say, however the work on a run ends, that from then on it is Celery's to publish."""
+    try:
+        yield
+    finally:
+        run.is_publishing = True
 
 
 @task_postrun.connect

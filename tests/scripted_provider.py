@@ -3,7 +3,7 @@
 It answers chat completions, whole. Offered tools, it wants the first one called, twice, for the orders 17 and 99; told
 what the tools gave, it repeats that, or wants them called again where it reads `again`. The word `filtered`,
 `refused` or `speechless` in the question has it do so; an answer to the last has no text for want of tokens. Asked
-`slowly` it takes a while, and to `broken` it answers 500.
+`slowly` it takes a while, and to `broken` it answers 500. Of a request it takes no part that it `declines`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class ScriptedProvider(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[Mapping[str, Any]] = []
         self.at_once: list[int] = []
+        self.declines: tuple[str, ...] = ()
         self._open = 0
         self._lock = threading.Lock()
 
@@ -67,8 +68,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(question, last)
 
     def _answer(self, question: Mapping[str, Any], last: Mapping[str, Any]) -> None:
-        body = json.dumps({"model": "script", "choices": [_choice(question, last)], "usage": _usage()}).encode()
-        self.send_response(500 if "broken" in str(last["content"]) else 200)
+        answer = {"model": "script", "choices": [_choice(question, last)], "usage": _usage()}
+        status = 500 if "broken" in str(last["content"]) else 200
+        if part := next((part for part in self.server.declines if part in question), None):
+            answer, status = {"error": {"message": f"Unsupported parameter: '{part}'"}}, 400
+        body = json.dumps(answer).encode()
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -40,6 +40,7 @@ class Entry:
     published_at: int | None = None
     seen_at: int | None = None
     due_at: int | None = None
+    ahead: int = 0
     retry_config: str | None = None
 
     def is_of_another_run(self, run: str) -> bool:

@@ -72,7 +72,7 @@ class FakeLedger(LeasesSide, Ledger):
         self.entries[ref.external_task_id] = Entry(
             state=State.RESERVED, token=ref.token, holder=ref.holder, lease_ms=lease_ms, **described(ref),
             first_at=(entry.first_at if entry and keeps_age else None) or now,
-            losses=entry.losses if entry and is_same_try else 0, reserved_at=now,
+            losses=entry.losses if entry and is_same_try else 0, reserved_at=now, ahead=ref.token - lease_ms - now,
             starts=entry.starts if entry and is_same_try and entry.state is State.LOST else 0,
         )  # fmt: skip
         replaced = entry.state if entry and entry.state is not State.BACKING_OFF else None
@@ -165,11 +165,8 @@ class FakeLedger(LeasesSide, Ledger):
         self._drop(queue, ref.external_task_id)
         entry = self.entries.setdefault(ref.external_task_id, Entry(state=State.BACKING_OFF, token=ref.token))
         entry.state, entry.token = State.BACKING_OFF, ref.token
-        ahead = entry.token - entry.lease_ms - entry.reserved_at if was_open and entry.token else 0
-        due_at = self.clock.milliseconds() + milliseconds(delay)
-        entry.due_at = due_at + ahead
+        entry.due_at = self.retries_due[ref.external_task_id] = self.clock.milliseconds() + milliseconds(delay)
         entry.first_at = entry.first_at if same_try else None
-        self.retries_due[ref.external_task_id] = due_at
         return BackedOff(fetched_again=fetched_again, was_open=was_open)
 
     def back_off_all(self, delays: Sequence[Delayed]) -> list[BackedOff]:
@@ -227,7 +224,13 @@ class FakeLedger(LeasesSide, Ledger):
         self.ping()
         found = {task_id: self.entries[task_id] for task_id in ids if task_id in self.entries}
         return {
-            task_id: Known(state=entry.state, token=Token(entry.token), due_at=entry.due_at, retries=entry.retries)
+            task_id: Known(
+                state=entry.state,
+                token=Token(entry.token),
+                due_at=None if entry.due_at is None else entry.due_at + entry.ahead,
+                retries=entry.retries,
+                is_due=entry.due_at is not None and entry.due_at <= self.clock.milliseconds(),
+            )
             for task_id, entry in found.items()
         }
 

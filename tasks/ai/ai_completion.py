@@ -10,7 +10,8 @@ from pydantic import Field
 
 from tasks.ai.asking import ask
 from tasks.ai.conversation import Message, Role
-from tasks.ai.fields import Answered, Asking, Text, answered, wish_of
+from tasks.ai.fields import Answered, Asking, answered, wish_of
+from tasks.ai.sendable import Text, Words  # noqa: TC001  # pydantic reads them
 from tasks.task import TaskContext, process_task
 
 WRITE_ON = (
@@ -23,7 +24,7 @@ class AiCompletionInput(Asking):
     """The beginning of a text, and where to stop."""
 
     prefix: Text
-    stop: list[str] = Field(default_factory=list, max_length=4)
+    stop: list[Words] = Field(default_factory=list, max_length=4)
 
 
 class AiCompletionOutput(Answered):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from tasks.ai.asking import ask
 from tasks.ai.conversation import Message, Role
-from tasks.ai.fields import Answered, Asking, Text, answered, wish_of
+from tasks.ai.fields import Answered, Asking, answered, wish_of
+from tasks.ai.sendable import Text  # noqa: TC001  # pydantic reads it
 from tasks.task import TaskContext, process_task
 
 

@@ -18,6 +18,7 @@ from tasks.ai.chain import Candidate, Chain
 from tasks.ai.choosing import those_who_may_answer
 from tasks.ai.conversation import Question
 from tasks.ai.guarded_call import GuardedCall
+from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.registry import profiles
 from tasks.ai.redactors import redacted, redactor
 from tasks.ai.reply import Reply
@@ -64,7 +65,7 @@ def ask(
     paid = call.kept_among(_those_that_may_have_answered(wish, context))
     chosen, called = chain.ask([paid] if paid else _candidates(wish, context))
     value: Any = None
-    if wish.json_schema is not None and not called.answer.tool_calls:
+    if wish.json_schema is not None and not (wish.tools and called.answer.tool_calls):
         called, value = _of_that_shape(chain, chosen, called, wish.json_schema, context.settings.ai)
     reply = Reply(
         answer=called.answer,
@@ -92,7 +93,8 @@ def _those_that_may_have_answered(wish: Wish, context: TaskContext) -> list[Cand
 
 def _candidates(wish: Wish, context: TaskContext) -> list[Candidate]:
     """Return whom to ask, in order; a model that was named is one of the first provider's."""
-    first, *others = those_who_may_answer(wish, context.settings)
+    with checked(context.raise_if_cancelled):
+        first, *others = those_who_may_answer(wish, context.settings)
     return [
         _candidate(wish, first, context, model=wish.model),
         *(_candidate(wish, other, context) for other in others),

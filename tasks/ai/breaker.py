@@ -53,6 +53,7 @@ class Breakers:
 
         Raises:
             TransientError: PROVIDER_UNAVAILABLE; it is not asked before the moment the error names.
+            StepCancelled: the step was cancelled while it found out.
         """
         try:
             wait = self._wait(provider.profile.name)
@@ -113,11 +114,15 @@ class Breakers:
         if self._storage(name).state == pybreaker.STATE_CLOSED:
             return None
         self._breaker(name).half_open()
-        problem = "its health check failed"
         try:
             problem = provider.health()
-        finally:
-            self._conclude(name, problem)
+        except StepCancelled:
+            self._redis.delete(keys.breaker_trial(name))  # this says nothing of the provider: the next one tries
+            raise
+        except BaseException:
+            self._conclude(name, "its health check failed")
+            raise
+        self._conclude(name, problem)
         return self._rest if problem else None
 
     def _conclude(self, name: str, problem: str) -> None:

@@ -12,24 +12,25 @@ from pydantic import Field, StringConstraints
 
 from tasks.ai.asking import ask
 from tasks.ai.code_findings import MOST_FINDINGS, SEVERITIES, findings_schema, language_of, numbered, verified
-from tasks.ai.fields import Answered, Asking, Text, answered, wish_of
+from tasks.ai.fields import Answered, Asking, answered, wish_of
 from tasks.ai.prompts.library import library
 from tasks.ai.prompts.rendering import filled
+from tasks.ai.sendable import Text, Words
 from tasks.task import TaskContext, process_task
 
 TEMPLATE = "code_analysis"
 NONE = "none"
 MOST_RULES = 50
 
-Rule = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Rule = Annotated[Words, StringConstraints(min_length=1, max_length=500)]
 
 
 class CodeAnalysisInput(Asking):
     """The code, what it is written in, and what to look for."""
 
     code: Text
-    language: str | None = Field(None, max_length=50, description="guessed where it is not given")
-    file_name: str | None = Field(None, max_length=1000, description="helps to guess the language")
+    language: Words | None = Field(None, max_length=50, description="guessed where it is not given")
+    file_name: Words | None = Field(None, max_length=1000, description="helps to guess the language")
     max_findings: int = Field(MOST_FINDINGS, ge=1, le=MOST_FINDINGS)
     rules: list[Rule] = Field(default_factory=list, max_length=MOST_RULES)
     temperature: float = Field(0.0, ge=0, le=2)
@@ -56,7 +57,12 @@ def code_analysis(wanted: CodeAnalysisInput, context: TaskContext) -> CodeAnalys
     """
     language = language_of(hint=wanted.language or "", name=wanted.file_name or "", code=wanted.code)
     variables = {"code": numbered(wanted.code), "language": language or None, "rules": wanted.rules or None}
-    prompt = filled(library(context.settings.ai).template(TEMPLATE), variables, key=context.idempotency_key)
+    prompt = filled(
+        library(context.settings.ai).template(TEMPLATE),
+        variables,
+        key=context.idempotency_key,
+        within=context.remaining(),
+    )
     reply = ask(wish_of(wanted, prompt.messages, json_schema=findings_schema(wanted.max_findings)), context)
     found = verified(reply.value["findings"], wanted.code)
     worst = max((finding["severity"] for finding in found.findings), key=SEVERITIES.index, default=NONE)

@@ -5,15 +5,14 @@ Each topic adds its own to them. The names are the ones the ProcOS guide uses.
 
 from __future__ import annotations
 
-import json
-import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from tasks.ai.conversation import FinishReason  # noqa: TC001  # pydantic reads it
 from tasks.ai.reply import Wish
 from tasks.ai.selection import AUTO
+from tasks.ai.sendable import Words  # noqa: TC001  # pydantic reads it
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,32 +21,13 @@ if TYPE_CHECKING:
     from tasks.ai.reply import Reply
 
 LARGEST_TOKEN_LIMIT = 1_000_000
-UNSENDABLE = re.compile(r"[\x00\ud800-\udfff]")
-"""What no provider takes as text."""
-
-
-def _sendable(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank")
-    if found := UNSENDABLE.search(text):
-        raise ValueError(f"contains the character U+{ord(found[0]):04X}")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_sendable)]
-"""A text that is not blank and can be sent."""
-
-
-def parsed_text(value: object) -> object:
-    """Return what a text holds as JSON, and anything else as it is: a model's constants are texts."""
-    return json.loads(value) if isinstance(value, str) else value
 
 
 class Asking(BaseModel):
     """Who shall answer, and within which limits."""
 
-    provider: str = Field(AUTO, description="auto, or the name of a provider")
-    model: str | None = Field(None, min_length=1, max_length=200)
+    provider: Words = Field(AUTO, description="auto, or the name of a provider")
+    model: Words | None = Field(None, min_length=1, max_length=200)
     max_tokens: int = Field(1000, ge=1, le=LARGEST_TOKEN_LIMIT)
     temperature: float = Field(0.7, ge=0, le=2)
     complexity_score: float = Field(0.0, ge=0, le=1)

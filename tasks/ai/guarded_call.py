@@ -8,35 +8,59 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from procos.domain.errors import PermanentError, RateLimited, TaskError
 from tasks.ai.breaker import breakers
 from tasks.ai.budgets import budgets, was_unpaid
 from tasks.ai.chain import Called, KeptRefusal
+from tasks.ai.declined_parts import declined_parts
 from tasks.ai.kept_answers import kept_answers, request_hash
 from tasks.ai.limits import limits
 from tasks.ai.prices import Cost, price_of
 from tasks.ai.progress import Progress
+from tasks.ai.providers.answers import as_offered
+from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.registry import provider_of
 from tasks.ai.tokens import estimate_question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tasks.ai.chain import Candidate
     from tasks.ai.conversation import Answer, Question
+    from tasks.ai.limits import Admission, Limits
     from tasks.ai.provider import Profile, Provider
     from tasks.context import TaskContext
 
 NOTHING = Cost(amount_usd=Decimal(0), source="not asked")
 
 
-@dataclass(slots=True)
-class _Slot:
-    used_tokens: int | None = None
+class _Turn:
+    """The room one call has at its provider: for one request at a time, each admitted by itself."""
+
+    def __init__(self, limits: Limits, admit: Callable[[], Admission]) -> None:
+        self._limits, self._admit = limits, admit
+        self._admission: Admission | None = admit()
+
+    @property
+    def is_on(self) -> bool:
+        """False while the call has no room, since the last request has ended and no other was let in."""
+        return self._admission is not None
+
+    def ask_again(self) -> None:
+        """End a request that was declined unread, and wait for room for another; errors as of `Limits.admit`."""
+        self.end(used_tokens=0)
+        self._admission = self._admit()
+
+    def end(self, *, used_tokens: int | None) -> None:
+        """Give back what there is to give back."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            self._limits.leave(admission, used_tokens=used_tokens)
 
 
 class GuardedCall:
@@ -49,6 +73,7 @@ class GuardedCall:
         self._kept = kept_answers(url, kept_seconds=context.settings.ai.answers_kept)
         self._breakers, self._limits = breakers(url), limits(url)
         self._budgets = budgets(url, context.settings.ai)
+        self._declined = declined_parts(url)
 
     def __call__(self, profile: Profile, question: Question) -> Called | KeptRefusal:
         """Return the answer to a question, the kept one where this step was given it before; a refusal is one too.
@@ -63,7 +88,8 @@ class GuardedCall:
             return KeptRefusal(error=kept)
         if kept is not None:
             return Called(answer=kept, cost=Decimal(0), was_kept=True)
-        self._breakers.refuse_if_open(provider)
+        with checked(self._context.raise_if_cancelled):
+            self._breakers.refuse_if_open(provider)
         return self._paid(provider, question, request)
 
     def kept_among(self, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -86,10 +112,10 @@ class GuardedCall:
         reservation = self._budgets.reserve(profile, question.model, estimate, instance=instance)
         cost: Cost | None = NOTHING
         try:
-            with self._admitted(profile, tokens + question.max_tokens) as slot:
+            with self._admitted(profile, tokens + question.max_tokens) as turn:
                 cost = None
-                answer = self._asked(provider, question, request)
-                slot.used_tokens = answer.usage.get("total_tokens")
+                answer = self._asked(provider, question, request, turn)
+                turn.end(used_tokens=answer.usage.get("total_tokens"))
                 cost = price_of(profile, answer.model, answer.usage)
         except TaskError as error:
             if was_unpaid(error):
@@ -100,26 +126,38 @@ class GuardedCall:
         return Called(answer=answer, cost=cost.amount_usd, price_source=cost.source)
 
     @contextmanager
-    def _admitted(self, profile: Profile, tokens: int) -> Iterator[_Slot]:
-        """Wait for room at the provider, and give it back; `used_tokens` that are not told count as planned."""
-        admission = self._limits.admit(
-            profile, step=self._step, tokens=tokens, is_cancelled=self._context.is_cancelled
-        )  # fmt: skip
-        slot = _Slot()
+    def _admitted(self, profile: Profile, tokens: int) -> Iterator[_Turn]:
+        """Wait for room at the provider, and give it back; tokens of which nobody tells count as planned."""
+        is_cancelled = self._context.is_cancelled
+        turn = _Turn(
+            self._limits,
+            partial(self._limits.admit, profile, step=self._step, tokens=tokens, is_cancelled=is_cancelled),
+        )
         try:
-            yield slot
+            yield turn
         except RateLimited as error:
-            self._limits.note_refusal(profile, error.retry_in)
+            if turn.is_on:  # else our own limits have said so, not the provider
+                self._limits.note_refusal(profile, error.retry_in)
             raise
         finally:
-            self._limits.leave(admission, used_tokens=slot.used_tokens)
+            turn.end(used_tokens=None)
 
-    def _asked(self, provider: Provider, question: Question, request: str) -> Answer:
+    def _noted(self, provider: str, model: str, turn: _Turn) -> Callable[[str], None]:
+        def noted(part: str) -> None:
+            self._declined.note(provider, model, part)  # first: a step that is postponed comes back knowing it
+            turn.ask_again()
+
+        return noted
+
+    def _asked(self, provider: Provider, question: Question, request: str, turn: _Turn) -> Answer:
         ended: BaseException | None = None
+        asked = provider.profile.name, question.model
         try:
             with Progress(self._url, self._step, provider=provider.profile.name, model=question.model) as progress:
                 watch = progress.watch(self._context.is_cancelled)
+                watch = replace(watch, declined=partial(self._declined.of, *asked), declines=self._noted(*asked, turn))
                 answer = provider.complete(question, within=self._context.remaining(), watch=watch)
+                answer = as_offered(answer, question)
                 self._kept.keep(self._step, request, answer)  # before anything else may take time
                 return answer
         except Exception as error:

@@ -3,9 +3,10 @@
 Models that are asked for JSON alone put it into a Markdown fence all the same, or say a sentence before it. What is
 read is, in this order: the whole text, the one fenced block that is JSON, the one object (or array) that stands in
 prose. Two different documents, or one that breaks off, are a flaw: guessing which was meant would be worse than asking
-again. Names that are there twice, numbers that are none (NaN, infinity), and depths no variable can have are flaws too.
+again. Names that are there twice, numbers that are none (NaN, infinity), and what no variable can carry are flaws too.
 
-`tasks.ai.structured` is the caller. No word of the answer is repeated in a flaw, names apart.
+`tasks.ai.structured` and `tasks.ai.tool_arguments` are the callers. No word of the answer is repeated in a flaw, names
+apart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from procos.domain.variables import DEEPEST
+from procos.domain.variables import CODEC_MARKER, DEEPEST, LONGEST_STRING
 from tasks.ai.model_text import excerpt
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ MOST_TRIES = 50
 """Places in prose where a document may begin; each costs a look at what follows."""
 EITHER = "{["
 FENCE = re.compile(r"\s*```([\w+-]*)\s*")
+TOO_DEEP = "is nested deeper than {} levels"
+TOO_LONG_NUMBER = "holds a number that is too long"
 THOUGHTS = ("<think>", "</think>")
 """What some local models put around the drafts that come before their answer."""
 
@@ -71,13 +74,24 @@ def document_in(text: str, *, opening: str = EITHER) -> Document | Flaw:
     return found[0]
 
 
-def parsed(text: str) -> Document | Flaw:
-    """Read a text that is a JSON document and nothing else."""
+def parsed(text: str, *, deepest: int = DEEPEST) -> Document | Flaw:
+    """Read a text that is a JSON document and nothing else, of at most `deepest` levels."""
     try:
         value = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         return _flaw(error)
-    return _bounded(value)
+    return _bounded(value, deepest)
+
+
+def is_deeper(value: Any, levels: int = DEEPEST) -> bool:
+    """Return whether a value has more levels of lists and objects; without recursion."""
+    level = [value]
+    for _ in range(levels + 1):
+        inner = [each for each in level if isinstance(each, list | dict)]
+        if not inner:
+            return False
+        level = [member for each in inner for member in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def _without_thoughts(text: str) -> str:
@@ -127,15 +141,9 @@ def _in_prose(text: str, opening: str) -> list[Document] | Flaw:
     return Flaw(reason="holds too many brackets to say where a JSON document begins")
 
 
-def _bounded(value: Any) -> Document | Flaw:
-    """Refuse what is deeper than a variable may be; without recursion."""
-    level = [value]
-    for _ in range(DEEPEST + 1):
-        inner = [each for each in level if isinstance(each, list | dict)]
-        if not inner:
-            return Document(value=value)
-        level = [member for each in inner for member in (each.values() if isinstance(each, dict) else each)]
-    return _flaw(RecursionError())
+def _bounded(value: Any, deepest: int = DEEPEST) -> Document | Flaw:
+    """Refuse what is deeper than a variable may be."""
+    return Flaw(reason=TOO_DEEP.format(deepest)) if is_deeper(value, deepest) else Document(value=value)
 
 
 def _flaw(error: Exception) -> Flaw:
@@ -145,8 +153,8 @@ def _flaw(error: Exception) -> Flaw:
         case _UnfitError():
             return Flaw(reason=str(error))
         case RecursionError():
-            return Flaw(reason=f"is nested deeper than {DEEPEST} levels")
-    return Flaw(reason="holds a number that is too long")
+            return Flaw(reason=TOO_DEEP.format(DEEPEST))
+    return Flaw(reason=TOO_LONG_NUMBER)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,7 +163,15 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if name in members:
             raise _UnfitError(f"has the member {excerpt(name, length=50)!r} twice in one object")
         members[name] = value
+    if members.keys() == CODEC_MARKER:
+        raise _UnfitError("holds an object of the keys __type__ and __value__ alone")
     return members
+
+
+def _whole(text: str) -> int:
+    if len(text.removeprefix("-")) >= LONGEST_STRING:
+        raise _UnfitError(TOO_LONG_NUMBER)
+    return int(text)
 
 
 def _number(text: str) -> float:
@@ -171,6 +187,7 @@ def _no_number(_: str) -> NoReturn:
 
 DECODER = json.JSONDecoder(
     object_pairs_hook=_members,
+    parse_int=_whole,
     parse_float=_number,
     parse_constant=_no_number,
     strict=False,  # models write line breaks into texts as they are

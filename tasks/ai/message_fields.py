@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tasks.ai.conversation import Message, Role, Tool, ToolCall
+from tasks.ai.sendable import SENDABLE, Words
+from tasks.ai.tool_arguments import read_arguments
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 MOST_MESSAGES, MOST_TOOLS = 1000, 128
 TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """What every provider takes as the name of a tool."""
-LONGEST_ID = 200
 
 ToolName = Annotated[str, StringConstraints(pattern=f"^{TOOL_NAME.pattern}$")]
 
@@ -30,9 +31,9 @@ ToolName = Annotated[str, StringConstraints(pattern=f"^{TOOL_NAME.pattern}$")]
 class ToolCallField(BaseModel):
     """A tool the model wants called; `arguments` is an object where the model wrote one, else the text it wrote."""
 
-    id: str = Field(max_length=LONGEST_ID)
-    name: str
-    arguments: dict[str, Any] | str = Field(default_factory=dict)
+    id: Words
+    name: Words
+    arguments: Annotated[dict[str, Any] | str, SENDABLE] = Field(default_factory=dict)
 
     def call(self) -> ToolCall:
         """Return it as adapters take it."""
@@ -42,20 +43,16 @@ class ToolCallField(BaseModel):
     @classmethod
     def of(cls, call: ToolCall) -> ToolCallField:
         """Return it as a process carries it."""
-        try:
-            arguments = json.loads(call.arguments)
-        except (ValueError, RecursionError):
-            arguments = call.arguments
-        return cls(id=call.id, name=call.name, arguments=arguments if isinstance(arguments, dict) else call.arguments)
+        return cls(id=call.id, name=call.name, arguments=read_arguments(call.arguments).value)
 
 
 class MessageField(BaseModel):
     """One message of a conversation."""
 
     role: Role
-    content: str = ""
-    tool_calls: list[ToolCallField] = Field(default_factory=list, max_length=MOST_TOOLS)
-    tool_call_id: str | None = Field(None, max_length=LONGEST_ID)
+    content: Words = ""
+    tool_calls: list[ToolCallField] = Field(default_factory=list)
+    tool_call_id: Words | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -93,8 +90,10 @@ class ToolField(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: ToolName
-    description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    description: Words = ""
+    parameters: Annotated[dict[str, Any], SENDABLE] = Field(
+        default_factory=lambda: {"type": "object", "properties": {}}
+    )
 
     def tool(self) -> Tool:
         """Return it as adapters take it."""
@@ -104,8 +103,8 @@ class ToolField(BaseModel):
 class ToolResult(BaseModel):
     """What a tool gave for one of the model's calls; anything but a text is written as JSON."""
 
-    id: str = Field(max_length=LONGEST_ID)
-    content: Any
+    id: Words
+    content: Annotated[Any, SENDABLE]
 
     def message(self) -> MessageField:
         """Return it as the message that answers the call."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import timedelta
 
     from tasks.ai.conversation import Answer, Question
@@ -67,11 +67,16 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What an adapter looks at while it waits, and whom it tells how far it is."""
+    """What an adapter looks at while it asks and waits, and whom it tells how that goes."""
 
     is_cancelled: Callable[[], bool] = lambda: False
     said: Callable[[str], None] = lambda _: None
     """Called with each piece of text as it arrives; for those who watch, the answer is what is returned."""
+    declined: Callable[[], Collection[str]] = frozenset
+    """Returns what the provider is known to decline of a request, so that it is left out."""
+    declines: Callable[[str], None] = lambda _: None
+    """Called with a part of a request that was declined, before the question is sent again without it: for that is one
+    more request. Where the limits have no room for it now, it raises what ends the call."""
 
 
 class Provider(Protocol):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from procos.logs import get_logger
 from tasks.ai.choosing import select_provider
+from tasks.ai.providers.lookout import checked
 from tasks.task import TaskContext, process_task
 
 log = get_logger(__name__)
@@ -49,7 +50,8 @@ def provider_selection(question: ProviderSelectionInput, context: TaskContext) -
     Raises:
         PermanentError: there is none, and the message names what to configure; or the policy table is wrong.
     """
-    choice = select_provider(question.user_query, question.complexity_score, context.settings, needs=question.needs)
+    with checked(context.raise_if_cancelled):
+        choice = select_provider(question.user_query, question.complexity_score, context.settings, needs=question.needs)
     log.info("ai.provider_selected", provider=choice.provider, reason=choice.reason)
     return ProviderSelectionOutput(
         selected_provider=choice.provider,

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from procos.domain.errors import PermanentError
 from procos.provider_sections import BUILT_IN_REDACTOR, REDACTORS
+from tasks.ai.json_answer import is_deeper
+from tasks.ai.model_text import cleaned
 from tasks.ai.personal_data import without_personal_data
 
 if TYPE_CHECKING:
@@ -66,12 +68,17 @@ def _redacted_message(message: Message, redact: Redactor) -> Message:
 
 
 def _redacted_arguments(arguments: str, redact: Redactor) -> str:
-    """Redact the values of a JSON object one by one, so that it stays one; a number struck out becomes a text."""
+    """Redact the values of a JSON object one by one, so that it stays one; a number struck out becomes a text.
+
+    Halves of surrogate pairs, which only show once the text is read, are taken out: no request can hold them.
+    """
     try:
         found: object = json.loads(arguments)
     except (ValueError, RecursionError):
         return redacted_text(arguments, redact)
-    return json.dumps(_redacted_value(found, redact), ensure_ascii=False)
+    if is_deeper(found):
+        return redacted_text(arguments, redact)
+    return cleaned(json.dumps(_redacted_value(found, redact), ensure_ascii=False))
 
 
 def _redacted_value(value: object, redact: Redactor) -> object:

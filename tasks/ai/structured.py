@@ -21,6 +21,7 @@ from procos.domain.errors import BusinessError, PermanentError
 from tasks.ai.conversation import FinishReason, Message, Role
 from tasks.ai.json_answer import EITHER, Flaw, document_in, parsed
 from tasks.ai.model_text import cleaned_value, excerpt
+from tasks.ai.sendable import unsendable
 from tasks.generic.json_schema import check_schema, message_of, problems
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def schema_from(given: object) -> dict[str, Any]:
     """Return the JSON Schema a step was given, as an object or as JSON text.
 
     Raises:
-        PermanentError: it is no JSON Schema, is too large, or refers to another document.
+        PermanentError: it is no JSON Schema, is too large, cannot be sent, or refers to another document.
     """
     if isinstance(given, str):
         found = parsed(given) if len(given) <= LARGEST_SCHEMA else Flaw(reason=_too_large())
@@ -71,6 +72,8 @@ def schema_from(given: object) -> dict[str, Any]:
         raise _wrong_schema("holds what JSON cannot") from None
     if size > LARGEST_SCHEMA:
         raise _wrong_schema(_too_large())
+    if reason := unsendable(given):
+        raise _wrong_schema(reason)
     check_schema(given)
     return given
 

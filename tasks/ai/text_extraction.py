@@ -6,14 +6,15 @@ error the process can catch. Running it twice is harmless, as with `ai_query`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from tasks.ai.asking import ask
-from tasks.ai.fields import Answered, Asking, Text, answered, parsed_text, wish_of
+from tasks.ai.fields import Answered, Asking, answered, wish_of
 from tasks.ai.prompts.library import library
 from tasks.ai.prompts.rendering import filled
+from tasks.ai.sendable import Text, Words  # noqa: TC001  # pydantic reads them
 from tasks.ai.structured import schema_from
 from tasks.task import TaskContext, process_task
 
@@ -24,8 +25,8 @@ class TextExtractionInput(Asking):
     """The text, and what to take out of it."""
 
     text: Text
-    json_schema: Annotated[dict[str, Any], BeforeValidator(parsed_text)]
-    instructions: str | None = Field(None, max_length=20_000)
+    json_schema: dict[str, Any] | str
+    instructions: Words | None = Field(None, max_length=20_000)
     temperature: float = Field(0.0, ge=0, le=2)
 
 
@@ -47,7 +48,12 @@ def text_extraction(wanted: TextExtractionInput, context: TaskContext) -> TextEx
     """
     schema = schema_from(wanted.json_schema)
     variables = {"text": wanted.text, "instructions": wanted.instructions}
-    prompt = filled(library(context.settings.ai).template(TEMPLATE), variables, key=context.idempotency_key)
+    prompt = filled(
+        library(context.settings.ai).template(TEMPLATE),
+        variables,
+        key=context.idempotency_key,
+        within=context.remaining(),
+    )
     reply = ask(wish_of(wanted, prompt.messages, json_schema=schema), context)
     return TextExtractionOutput(
         extracted=reply.value,

@@ -7,12 +7,12 @@ to call. The process hands the results back as `tool_results` with the next ques
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from tasks.ai.asking import ask
-from tasks.ai.fields import Answered, Asking, answered, parsed_text, wish_of
+from tasks.ai.fields import Answered, Asking, answered, wish_of
 from tasks.ai.message_fields import (
     MOST_MESSAGES,
     MOST_TOOLS,
@@ -24,13 +24,12 @@ from tasks.ai.message_fields import (
 )
 from tasks.ai.prompts.library import library
 from tasks.ai.prompts.rendering import filled
+from tasks.ai.sendable import Words  # noqa: TC001  # pydantic reads it
 from tasks.ai.structured import schema_from
 from tasks.task import TaskContext, process_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Schema = Annotated[dict[str, Any] | None, BeforeValidator(parsed_text)]
 
 
 class TextGenerationInput(Asking):
@@ -39,10 +38,12 @@ class TextGenerationInput(Asking):
     template: str | None = Field(None, description="the name of a prompt template")
     template_variables: dict[str, Any] = Field(default_factory=dict, description="what it is filled with")
     messages: list[MessageField] = Field(default_factory=list, max_length=MOST_MESSAGES)
-    tool_results: list[ToolResult] = Field(default_factory=list, max_length=MOST_TOOLS)
+    tool_results: list[ToolResult] = Field(default_factory=list, max_length=MOST_MESSAGES)
     tools: list[ToolField] = Field(default_factory=list, max_length=MOST_TOOLS)
-    stop: list[str] = Field(default_factory=list, max_length=4)
-    json_schema: Schema = Field(None, description="what the answer shall be, as JSON Schema")
+    stop: list[Words] = Field(default_factory=list, max_length=4)
+    json_schema: dict[str, Any] | str | None = Field(
+        None, description="what the answer shall be, as JSON Schema or its text"
+    )
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Self:
@@ -77,7 +78,7 @@ def text_generation(wanted: TextGenerationInput, context: TaskContext) -> TextGe
     version = None
     if wanted.template is not None:
         template = library(context.settings.ai).template(wanted.template)
-        prompt = filled(template, wanted.template_variables, key=context.idempotency_key)
+        prompt = filled(template, wanted.template_variables, key=context.idempotency_key, within=context.remaining())
         said, version, schema = prompt.messages, prompt.template_version, schema or prompt.json_schema
     tools = tuple(tool.tool() for tool in wanted.tools)
     reply = ask(wish_of(wanted, said, stop=tuple(wanted.stop), json_schema=schema, tools=tools), context)

@@ -134,6 +134,7 @@ class RedisLab:
 
     def step(self, ref: DispatchRef) -> str | None:
         line = self._client.hget(keys.steps(ref.process_instance_id), ref.external_task_id)
+        line = line or self._client.get(keys.ended(ref.external_task_id))
         return str(json.loads(line)["outcome"]) if isinstance(line, bytes) else None
 
     def put_back(self, ref: DispatchRef, moment: str, *, seconds: float) -> None:

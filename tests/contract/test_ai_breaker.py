@@ -145,6 +145,21 @@ class TestOpen:
             lab.here.refuse_if_open(lab.provider)
         assert lab.refused_for(lab.there) == pytest.approx(20, abs=1)
 
+    def test_is_tried_by_the_next_one_where_the_step_that_tried_was_cancelled(
+        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def health() -> str:
+            raise StepCancelled("cancelled")
+
+        lab.fail(3)
+        lab.end_rest()
+        with monkeypatch.context() as cancelled:
+            cancelled.setattr(lab.provider, "health", health)
+            with pytest.raises(StepCancelled):
+                lab.here.refuse_if_open(lab.provider)
+        lab.there.refuse_if_open(lab.provider)
+        assert (lab.provider.checks, lab.here.state(NAME)) == (1, "closed")
+
     def test_lets_others_wait_for_the_one_that_tries(self, lab: Lab) -> None:
         lab.fail(3)
         lab.store.delete(keys.breaker_rest(NAME))

@@ -82,6 +82,23 @@ class TestKnown:
         fetched_at = OLD.token - LEASE.total_seconds() * 1000
         assert known.due_at == pytest.approx(fetched_at + 30_000, abs=1000)
 
+    @pytest.mark.parametrize("written_by", ["its worker", "its bridge"])
+    def test_says_so_by_a_clock_of_its_own_after_a_flush(self, ledger_lab: LedgerLab, written_by: str) -> None:
+        ledger_lab.ledger.rebuild([TASK], "ai", LEASE) if written_by == "its bridge" else ledger_lab.beat(OLD)
+        ledger_lab.start(OLD)
+        now = only(ledger_lab).now
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
+        known = ledger_lab.ledger.known([OLD.external_task_id])[OLD.external_task_id]
+        assert known.due_at == pytest.approx(now + 30_000, abs=1000)
+
+    def test_says_whether_a_retry_is_due_whatever_the_clock_of_the_engine(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        ledger_lab.ledger.back_off(OLD, "ai", timedelta(milliseconds=200), same_try=False)
+        before = ledger_lab.ledger.known([OLD.external_task_id])[OLD.external_task_id]
+        ledger_lab.pass_time(HALF_TIME)
+        after = ledger_lab.ledger.known([OLD.external_task_id])[OLD.external_task_id]
+        assert (before.is_due, after.is_due) == (False, True)
+
     def test_forgets_when_the_retry_was_due_that_has_begun(self, ledger_lab: LedgerLab) -> None:
         ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)
         reserve(ledger_lab, NEW)

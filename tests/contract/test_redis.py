@@ -80,6 +80,32 @@ class TestSteps:
             assert redis_ledger.close(ref, "ai", "completed") is None
         assert sorted(redis_client.hkeys(keys.steps(REF.process_instance_id))) == [b"a", b"b"]
 
+    @pytest.mark.parametrize(
+        ("outcome", "seconds"), [("completed", keys.RESULTS_KEPT_SECONDS), ("incident", keys.STEPS_KEPT_SECONDS)]
+    )
+    def test_of_which_there_are_too_many_are_known_to_have_ended_for_a_while(
+        self,
+        redis_ledger: Ledger,
+        redis_client: redis.Redis,
+        monkeypatch: pytest.MonkeyPatch,
+        outcome: str,
+        seconds: int,
+    ) -> None:
+        monkeypatch.setattr(keys, "MOST_STEPS", 0)
+        redis_ledger.close(REF, "ai", outcome)
+        assert redis_client.ttl(keys.ended(REF.external_task_id)) == pytest.approx(seconds, abs=5)
+        assert not redis_client.exists(keys.steps(REF.process_instance_id))
+
+    def test_that_went_on_after_an_incident_keep_their_line_among_many(
+        self, redis_ledger: Ledger, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keys, "MOST_STEPS", 1)
+        for outcome in ("incident", "completed"):
+            redis_ledger.close(REF, "ai", outcome)
+        (line,) = redis_client.hvals(keys.steps(REF.process_instance_id))
+        assert json.loads(line)["outcome"] == "completed"
+        assert not redis_client.exists(keys.ended(REF.external_task_id))
+
 
 class TestCancelled:
     def test_is_kept_for_days_and_not_for_ever(self, redis_ledger: Ledger, redis_client: redis.Redis) -> None:

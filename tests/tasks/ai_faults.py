@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from procos.domain.errors import RateLimited, TransientError
+from procos.domain.variables import TypedValue
 from tasks.ai.breaker import UNAVAILABLE, Breakers
 from tasks.ai.limits import Limits
 from tasks.ai.providers.faults import DEFAULT_PATIENCE
@@ -159,13 +160,16 @@ SHAPE = partial(
     Fault, line="the answer does not fit the schema, corrected once", topic="text_extraction", given=EXTRACTION,
     ends=Caught(code="VALIDATION_FAILED", names=("validation_errors",)),
 )  # fmt: skip
-INVALID = partial(Fault, line="a variable is missing or wrong, a template's variable too", kinds=(OPENAI,),
-                  ends=Caught(code="INVALID_INPUT"))  # fmt: skip
+INVALID = partial(
+    Fault, kinds=(OPENAI,), ends=Caught(code="INVALID_INPUT"),
+    line="a variable is missing or wrong, a template's variable too; or it holds what no provider takes: NUL, half of a"
+    " surrogate pair, NaN",
+)  # fmt: skip
 DENIED = partial(Fault, line="401, 403")
 WRONG = partial(
     Fault,
     line="no provider, an unknown one, one that is not configured; an unknown model or template; a wrong schema;"
-    " a used-up quota; what is no answer of a model",
+    " a used-up quota; a request that is refused, as for a temperature out of range; what is no answer of a model",
 )
 PATIENCE = partial(Fault, line="429")
 TROUBLE = partial(
@@ -191,6 +195,9 @@ FAULTS = (
     SHAPE(id="cut off by max_tokens", made=words('{"n": ', end="length")),
     INVALID(id="no question", given={}),
     INVALID(id="a question of blanks", given={"user_query": "  "}),
+    INVALID(id="half of a surrogate pair", topic="text_generation", given={
+        "messages": TypedValue(type="Json", value='[{"role": "user", "content": "\\ud800"}]')
+    }),
     INVALID(id="a template's variable is missing", topic="text_generation", given={"template": "summarization"}),
     *(DENIED(id=str(status), made=refusal(status), ends=Incident(code="AUTH_FAILED", says="PROCOS_{KIND}_"))
       for status in (401, 403)),
@@ -204,6 +211,8 @@ FAULTS = (
           ends=Incident(code="UNKNOWN_TEMPLATE", says="nowhere")),
     WRONG(id="wrong schema", topic="text_extraction", given=EXTRACTION | {"json_schema": {"type": "number of legs"}},
           ends=Incident(code="SCHEMA_INVALID")),
+    WRONG(id="schema that is no JSON", topic="text_extraction", given=EXTRACTION | {"json_schema": "{"},
+          ends=Incident(code="SCHEMA_INVALID")),
     WRONG(id="quota", kinds=(OPENAI,), made=refusal(429, code="insufficient_quota"),
           ends=Incident(code="QUOTA_EXCEEDED")),
     WRONG(id="no answer of a model", made=lambda wire: wire.server.reply(b"<html>Welcome</html>"),
@@ -213,6 +222,9 @@ FAULTS = (
     WRONG(id="no word for want of tokens", made=words("", end="length"),
           ends=Incident(code="NO_ANSWER", says="max_tokens")),
     WRONG(id="400", made=refusal(400), ends=Incident(code="REQUEST_REFUSED", says="answered 400")),
+    WRONG(id="a temperature out of range", given=QUERY | {"temperature": 1.5},
+          made=refusal(400, said="temperature: Input should be less than or equal to 1"),
+          ends=Incident(code="REQUEST_REFUSED", says="answered 400")),
     PATIENCE(id="429 with Retry-After", made=refusal(429, headers=SEVEN), ends=Postponed(after=timedelta(seconds=7))),
     PATIENCE(id="429 without Retry-After", made=refusal(429), ends=Postponed(after=DEFAULT_PATIENCE)),
     Fault(
@@ -234,6 +246,8 @@ FAULTS = (
     TROUBLE(id="503 with Retry-After", made=refusal(503, headers=SEVEN),
             ends=Retried(code="PROVIDER_FAILED", after=timedelta(seconds=7))),
     TROUBLE(id="an empty answer", made=words(" "), ends=Retried(code="NO_ANSWER")),
+    TROUBLE(id="a call of a tool nobody offered", kinds=(OPENAI,), ends=Retried(code="NO_ANSWER"),
+            made=words("", tool_calls=[{"index": 0, "id": "c", "function": {"name": "add", "arguments": "{}"}}])),
     Fault(
         line="the provider has failed five times in a row", id="breaker",
         ends=Retried(code=UNAVAILABLE, after=timedelta(seconds=30)),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos.settings import load_settings
+from tasks.ai.declined_parts import declined_parts
 from tests.ai_samples import context_of
 from tests.loopback_only import bound, no_network
 
@@ -122,7 +123,8 @@ def listening() -> Iterator[Server]:
 
 @pytest.fixture
 def provider_server(listening: Server) -> ProviderServer:
-    """Return a provider that answers 42 until it is told otherwise."""
+    """Return a provider that answers 42 until it is told otherwise, and of which nothing is known."""
+    declined_parts.cache_clear()
     listening.state = ProviderServer(port=listening.server_address[1])
     listening.state.say()
     return listening.state

@@ -13,7 +13,7 @@ from procos.app import app
 from procos.domain.outcome import BpmnError, Completion, Failure, Postponement
 from procos.routes import routes
 from procos.settings import load_settings
-from tasks.ai.providers import health, openai_compatible, waiting
+from tasks.ai.providers import health, waiting
 from tests.tasks.ai_faults import FAULTS, OPENAI, Caught, Fault, Incident, Postponed, Retried, Wire
 from tests.tasks.conftest import NO_REDIS
 
@@ -47,7 +47,6 @@ def end(
     provider_server: ProviderServer, procos_steps: StepRunner, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Fault, str], StepResult]]:
     """Let a fault befall a step, and take the step to its end."""
-    monkeypatch.setattr(openai_compatible, "_declined", {})
     monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.02)
     health.forget()
     wires: list[Wire] = []

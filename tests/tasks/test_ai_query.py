@@ -199,7 +199,7 @@ class TestAnswer:
             ask()
         assert (raised.value.code, raised.value.variables) == ("REFUSED", {"refusal": "I won't."})
 
-    @pytest.mark.parametrize("content", [None, "", " \n"])
+    @pytest.mark.parametrize("content", [None, "", " \n", "\0\x01 \ud800"])
     def test_empty_for_no_reason_is_worth_another_try(
         self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer, content: str | None
     ) -> None:

@@ -29,11 +29,6 @@ def chunk(content: Any = None, *, finish_reason: str | None = None, **more: Any)
     return {"model": "model-0613", "choices": [choice], "usage": None}
 
 
-@pytest.fixture(autouse=True)
-def nothing_declined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_module, "_declined", {})
-
-
 @pytest.fixture
 def cancelled() -> threading.Event:
     return threading.Event()
@@ -194,7 +189,7 @@ class TestServerThatDeclines:
         assert [sent.get("stream") for _, _, sent in provider_server.requests] == [True, True, None]
 
     def test_is_not_asked_for_ever(self, ask: Callable[..., AiQueryOutput], provider_server: ProviderServer) -> None:
-        provider_server.declines = lambda _: "no streams, ever"
+        provider_server.declines = lambda _: "unsupported: streams, ever"
         with pytest.raises(PermanentError, match="answered 400"):
             ask()
         assert len(provider_server.requests) == 3

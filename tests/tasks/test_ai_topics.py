@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from procos.domain.errors import BusinessError, PermanentError
+from procos.domain.errors import BusinessError, PermanentError, TransientError
 from tasks.ai.ai_completion import AiCompletionInput, ai_completion, continuation, joined
 from tasks.ai.code_analysis import CodeAnalysisInput, code_analysis
 from tasks.ai.text_extraction import TextExtractionInput, text_extraction
@@ -167,15 +167,17 @@ class TestGenerationFromMessages:
             {"messages": [{"role": "tool", "content": "x"}]},
             {"messages": SAID, "tools": [{"name": "has blanks"}]},
             {"messages": SAID, "tools": [TOOL | {"run": "rm -rf /"}]},
-            {"messages": SAID, "json_schema": "{"},
         ],
     )
     def test_refuses_what_cannot_be_asked(self, variables: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             TextGenerationInput.model_validate(variables)
 
-    def test_refuses_a_wrong_schema_before_it_pays(self, context: TaskContext, provider_server: ProviderServer) -> None:
-        wanted = TextGenerationInput.model_validate({"messages": self.SAID, "json_schema": {"type": "nonsense"}})
+    @pytest.mark.parametrize("schema", [{"type": "nonsense"}, '{"type": "nonsense"}', "{"])
+    def test_refuses_a_wrong_schema_before_it_pays(
+        self, context: TaskContext, provider_server: ProviderServer, schema: object
+    ) -> None:
+        wanted = TextGenerationInput.model_validate({"messages": self.SAID, "json_schema": schema})
         with pytest.raises(PermanentError) as raised:
             text_generation(wanted, context)
         assert raised.value.code == "SCHEMA_INVALID"
@@ -227,6 +229,26 @@ class TestCodeAnalysis:
         provider_server.say('{"findings": [], "summary": "Fine."}')
         output = self.analyse(context)
         assert (output["findings"], output["worst_severity"], output["language"]) == ([], "none", "")
+
+
+class TestEveryTemplate:
+    @pytest.mark.parametrize(
+        "step",
+        [
+            lambda context: text_generation(
+                TextGenerationInput(template="summarization", template_variables={"text": "x"}), context
+            ),
+            lambda context: text_extraction(TextExtractionInput(text="x", json_schema=AMOUNT), context),
+            lambda context: code_analysis(CodeAnalysisInput(code=CODE), context),
+        ],
+        ids=["generation", "extraction", "analysis"],
+    )
+    def test_is_filled_within_what_the_step_has_left(
+        self, context_with: Callable[..., TaskContext], openai_settings: Settings, step: Callable[..., object]
+    ) -> None:
+        with pytest.raises(TransientError) as raised:
+            step(context_with(openai_settings, seconds=0))
+        assert raised.value.code == "TEMPLATE_TIME"
 
 
 class TestEveryTopic:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import BusinessError, PermanentError, TransientError
+from procos.domain.errors import BusinessError, PermanentError, StepCancelled, TransientError
 from procos.settings import load_settings
 from tasks.ai.asking import ask
 from tasks.ai.chain import Called
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool, ToolCall
+from tasks.ai.providers import health
 from tasks.ai.reply import Reply, Wish
 
 if TYPE_CHECKING:
@@ -56,16 +57,25 @@ class Calls:
 
 @pytest.fixture
 def asked(context_with: Callable[..., TaskContext]) -> Callable[..., Reply]:
-    def asked(calls: Calls, environ: dict[str, str] | None = None, **wishes: Any) -> Reply:
+    def asked(
+        calls: Calls, environ: dict[str, str] | None = None, *, is_cancelled: bool = False, **wishes: Any
+    ) -> Reply:
         settings = load_settings(environ or OPENAI, dotenv=None)
         said = (Message(role=Role.USER, content="how many?"),)
         wish = {"messages": said, "provider": "auto", "model": None, "max_tokens": 9, "temperature": 0.0} | wishes
-        return ask(Wish(**wish), context_with(settings), call=calls)
+        return ask(Wish(**wish), context_with(settings, cancelled=lambda: is_cancelled), call=calls)
 
     return asked
 
 
 class TestWhoIsAsked:
+    def test_is_nobody_where_the_step_is_cancelled_during_the_choice(self, asked: Callable[..., Reply]) -> None:
+        calls = Calls(answer("3"))
+        health.forget()
+        with pytest.raises(StepCancelled):
+            asked(calls, OPENAI | {"PROCOS_OLLAMA_URL": "http://127.0.0.1:9"}, is_cancelled=True)
+        assert calls.asked == []
+
     def test_is_who_the_policy_chooses_and_then_the_fallback(self, asked: Callable[..., Reply]) -> None:
         calls = Calls(AWAY, answer("3"))
         reply = asked(calls, BOTH)
@@ -159,6 +169,11 @@ class TestAnswerOfAShape:
         tools = (Tool(name="add", description="", parameters={}),)
         reply = asked(calls, json_schema=SCHEMA, tools=tools)
         assert (reply.answer.tool_calls, reply.value, len(calls.asked)) == ((call,), None, 1)
+
+    def test_is_asked_of_who_wants_tools_called_that_nobody_offered(self, asked: Callable[..., Reply]) -> None:
+        call = ToolCall(id="c", name="add", arguments="{}")
+        calls = Calls(answer("three", tool_calls=(call,)), answer('{"n": 3}'))
+        assert asked(calls, json_schema=SCHEMA).value == {"n": 3}
 
 
 class TestReply:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procos.domain.variables import DEEPEST
+from procos.domain.variables import DEEPEST, LONGEST_STRING
 from tasks.ai.json_answer import LARGEST_ANSWER, Document, Flaw, document_in, parsed
 
 VALUES = st.recursive(
@@ -79,12 +79,14 @@ class TestDocumentIn:
             ('{"a": -Infinity}', "holds NaN or an infinity, which are not JSON"),
             ('{"a": 1e999}', "holds a number that is too large"),
             ('{"a": ' + "9" * 5000 + "}", "holds a number that is too long"),
+            ('{"a": ' + "9" * LONGEST_STRING + "}", "holds a number that is too long"),
+            ('{"a": {"__type__": 1, "__value__": 2}}', "holds an object of the keys __type__ and __value__ alone"),
             ("[" * 100_000, f"is nested deeper than {DEEPEST} levels"),
             ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), f"is nested deeper than {DEEPEST} levels"),
             ("{ { " * 100, "holds too many brackets to say where a JSON document begins"),
             ("x" * (LARGEST_ANSWER + 1), f"is longer than {LARGEST_ANSWER} characters"),
         ],
-        ids=range(17),
+        ids=range(19),
     )
     def test_is_refused_where_there_is_doubt(self, text: str, reason: str) -> None:
         assert flaw(text, opening="{").startswith(reason)

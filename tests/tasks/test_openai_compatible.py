@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import PermanentError, TransientError
+from procos.domain.errors import PermanentError, RateLimited, TransientError
 from procos.settings import load_settings
 from tasks.ai.conversation import Answer, FinishReason, Message, Question, Role, Tool, ToolCall
 from tasks.ai.provider import Watch
-from tasks.ai.providers import health, openai_compatible
+from tasks.ai.providers import health
 from tasks.ai.providers.chat_request import written
+from tasks.ai.providers.patience import Patience
 from tasks.ai.providers.registry import profile_named, provider_of
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ def question(*messages: Message, **more: Any) -> Question:
 
 def chunk(content: Any = None, *, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": content, **more}, "finish_reason": finish_reason}]}
-
-
-@pytest.fixture(autouse=True)
-def nothing_declined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_compatible, "_declined", {})
 
 
 @pytest.fixture
@@ -136,11 +132,81 @@ class TestToolCalls:
 
 
 class TestServerThatDeclines:
-    def test_temperature_is_asked_without_it(self, ask: Callable[..., Answer], provider_server: ProviderServer) -> None:
-        provider_server.declines = lambda body: "Unsupported value: temperature" if "temperature" in body else None
-        assert (ask().text, ask().text) == ("42", "42")
-        assert ["temperature" in sent for _, _, sent in provider_server.requests] == [True, False, False]
+    NO_TEMPERATURE = "Unsupported value: 'temperature' does not support 0.5 with this model."
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            NO_TEMPERATURE + " Only the default (1) value is supported.",
+            "invalid temperature: only 0.6 is allowed for this model",
+            "`temperature` is deprecated for this model.",
+            "Unknown parameter: 'temperature'.",
+            "Extra inputs are not permitted, field: 'temperature'",
+        ],
+    )
+    def test_temperature_is_asked_without_it(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, said: str
+    ) -> None:
+        provider_server.declines = lambda body: said if "temperature" in body else None
+        assert ask().text == "42"
+        assert ["temperature" in sent for _, _, sent in provider_server.requests] == [True, False]
         assert all(sent["stream"] for _, _, sent in provider_server.requests)
+
+    def test_says_so_to_the_watch_before_it_is_asked_again(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer
+    ) -> None:
+        provider_server.declines = lambda body: self.NO_TEMPERATURE if "temperature" in body else None
+        known: list[str] = []
+
+        def declines(part: str) -> None:
+            assert len(provider_server.requests) == 1
+            known.append(part)
+
+        watch = Watch(declined=lambda: known, declines=declines)
+        assert (ask(watch=watch).text, ask(watch=watch).text) == ("42", "42")
+        assert known == ["temperature"]
+        assert ["temperature" in sent for _, _, sent in provider_server.requests] == [True, False, False]
+
+    def test_is_not_asked_again_where_the_watch_has_no_room(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer
+    ) -> None:
+        provider_server.declines = lambda body: self.NO_TEMPERATURE if "temperature" in body else None
+
+        def declines(part: str) -> None:
+            raise RateLimited(part, retry_in=timedelta(seconds=60))
+
+        with pytest.raises(RateLimited, match="temperature"):
+            ask(watch=Watch(declines=declines))
+        assert len(provider_server.requests) == 1
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "temperature: Input should be less than or equal to 1",
+            "temperature: range: 0..1",
+            "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3.0 instead.",
+            "temperature 1.5 is not supported, use one of [0, 1]",
+            "The temperature parameter is illegal",
+        ],
+    )
+    def test_the_value_of_a_temperature_has_refused_the_question(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, said: str
+    ) -> None:
+        provider_server.declines = lambda body: said if "temperature" in body else None
+        with pytest.raises(PermanentError, match="answered 400") as raised:
+            ask()
+        assert raised.value.code == "REQUEST_REFUSED"
+        assert len(provider_server.requests) == 1
+
+    def test_something_else_may_quote_any_words_of_the_question(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer
+    ) -> None:
+        quoted = {"messages": "Is streaming unsupported, and temperature?", "stream": True, "temperature": 0.5}
+        problem = {"type": "missing", "loc": ["body", "user"], "msg": "Field required", "input": quoted}
+        provider_server.reply({"detail": [problem]}, status=422)
+        with pytest.raises(PermanentError, match="answered 422"):
+            ask()
+        assert len(provider_server.requests) == 1
 
     @pytest.mark.parametrize(
         ("asked", "word", "setting"),
@@ -189,9 +255,21 @@ class TestAnswerThatStalls:
         self, ask: Callable[..., Answer], provider_server: ProviderServer
     ) -> None:
         provider_server.declines = lambda body: "cannot stream" if body.get("stream") else None
-        limits = {"PROCOS_OPENAI_FIRST_TOKEN_TIMEOUT": "0.000001"}
-        ask()
-        assert ask(**limits).text == "42"
+        watch = Watch(declined=lambda: ["stream"])
+        assert ask(watch=watch, PROCOS_OPENAI_FIRST_TOKEN_TIMEOUT="0.000001").text == "42"
+
+    def test_is_not_one_that_had_to_wait_for_room(self) -> None:
+        environ = {"PROCOS_OPENAI_API_KEY": "key", "PROCOS_OPENAI_TIMEOUT": "600"}
+        profile = profile_named("openai", load_settings(environ, dotenv=None))
+        now, first_token = [0.0], profile.first_token_timeout.total_seconds()
+        patience = Patience(profile, Watch(), within=timedelta(days=1), clock=lambda: now[0])
+        now[0] = first_token - 0.1
+        patience.asks_again()
+        now[0] += 1
+        patience.check()
+        now[0] += first_token
+        with pytest.raises(TransientError, match="sent nothing of its answer"):
+            patience.check()
 
 
 class TestWatch:
@@ -200,6 +278,26 @@ class TestWatch:
         provider_server.stream(chunk("4"), chunk("2"), chunk(finish_reason="stop"))
         assert ask(watch=Watch(said=heard.append)).text == "42"
         assert heard == ["4", "2"]
+
+    @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+    def test_hears_that_a_model_reasons_and_not_what(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, field: str
+    ) -> None:
+        """Else it would seem to stall: models reason for minutes before the first word of their answer."""
+        heard: list[str] = []
+        reasoning = chunk(**{field: "six by "}), chunk(**{field: "seven"})
+        provider_server.stream(*reasoning, chunk("42"), chunk(finish_reason="stop"))
+        assert ask(watch=Watch(said=heard.append)).text == "42"
+        assert heard == ["", "", "42"]
+
+    @pytest.mark.parametrize("odd", ["", None, 3, {"text": "six"}])
+    def test_hears_no_reasoning_that_says_nothing(
+        self, ask: Callable[..., Answer], provider_server: ProviderServer, odd: Any
+    ) -> None:
+        heard: list[str] = []
+        provider_server.stream(chunk(reasoning=odd), chunk("42"), chunk(finish_reason="stop"))
+        ask(watch=Watch(said=heard.append))
+        assert heard == ["42"]
 
 
 class TestHealth:

@@ -138,10 +138,12 @@ class TestClassification:
         assert problems(prompt.json_schema, {"label": "billing"}) == []
         assert problems(prompt.json_schema, {"label": "Billing"})
 
-    @pytest.mark.parametrize("labels", [[], ["a", "a"], ["a", " "], [1, 2], ["a", None]])
+    @pytest.mark.parametrize("labels", [[], ["a", "a"], ["a", " "], [1, 2], ["a", None], ["a", "b\0"]])
     def test_refuses_labels_between_which_nobody_can_choose(self, labels: list[Any]) -> None:
         message = refusal(SHIPPED_ONES.template("classification"), text="", labels=labels)
-        assert message.startswith("labels: expected a list of texts, none of them blank or there twice")
+        assert message.startswith(
+            "labels: expected a list of texts, none of them blank, there twice, or with control characters"
+        )
 
 
 class TestSummarization:

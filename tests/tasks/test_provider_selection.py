@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from procos.domain.errors import PermanentError
+from procos.domain.errors import PermanentError, StepCancelled
 from procos.settings import load_settings
 from tasks.ai.provider_selection import ProviderSelectionInput, provider_selection
 from tasks.ai.providers import health
@@ -78,6 +78,13 @@ class TestProviderSelection:
         settings = load_settings({"PROCOS_OLLAMA_URL": CLOSED, "PROCOS_OPENAI_API_KEY": "key"}, dotenv=None)
         settings = settings.model_copy(update={"ollama": settings.ollama.model_copy(update={"url": url})})
         assert provider_selection(QUESTION, context_with(settings)).selected_provider == "openai"
+
+    def test_does_not_wait_for_an_ollama_once_the_step_is_cancelled(
+        self, context_with: Callable[..., TaskContext]
+    ) -> None:
+        settings = load_settings({"PROCOS_OLLAMA_URL": CLOSED, "PROCOS_OPENAI_API_KEY": "key"}, dotenv=None)
+        with pytest.raises(StepCancelled):
+            provider_selection(QUESTION, context_with(settings, cancelled=lambda: True))
 
     def test_counts_a_compatible_server_with_a_key_as_openai(self, context_with: Callable[..., TaskContext]) -> None:
         settings = load_settings(

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from procos.domain.errors import BusinessError
 from tasks.ai.conversation import Message, Role
 from tasks.ai.fencing import RULE, untrusted_message
-from tasks.ai.model_text import cleaned
+from tasks.ai.model_text import cleaned, needs_cleaning
 from tasks.ai.prompts.template import INVALID_INPUT
 
 if TYPE_CHECKING:
@@ -132,12 +132,15 @@ def _fault(variable: Variable, value: Any, *, is_choice: bool) -> str:
     if variable.type not in {kind, "any"}:
         return f"expected {variable.type}, got {kind}"
     if is_choice and not _are_choices(value):
-        return "expected a list of texts, none of them blank or there twice"
+        return "expected a list of texts, none of them blank, there twice, or with control characters"
     return ""
 
 
 def _are_choices(value: Any) -> bool:
-    are_texts = isinstance(value, list) and all(isinstance(each, str) and each.strip() for each in value)
+    """Whether these can be answers: they are shown to the model, and stand in the schema of its answer as they are."""
+    are_texts = isinstance(value, list) and all(
+        isinstance(each, str) and each.strip() and not needs_cleaning(each) for each in value
+    )
     return are_texts and 0 < len(set(value)) == len(value)
 
 

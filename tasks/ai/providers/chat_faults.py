@@ -41,7 +41,19 @@ REFUSALS = {
     STREAM: re.compile(r"\bstream(s|ing)?\b"),
     TEMPERATURE: re.compile(r"\btemperature\b"),
 }
-"""The words by which each is refused."""
+"""The words that name each of them in a refusal."""
+NOT_TAKEN = re.compile(
+    r"unsupported|n[o']t support|no support|deprecated|unrecogni[sz]ed|forbidden|disabled|unavailable"
+    r"|unknown[ _](param|field|name|arg|key|propert|option)|unexpected[ _](param|field|arg|key|propert)"
+    r"|n[o']t (permitted|allowed|accepted|available|enabled|implemented)|can ?not|can't|must be (false|omitted|unset)"
+    r"|only (the default|[\w.]+ is (allowed|supported))"
+)
+"""How servers say that they take no such thing at all; of a value they may say it too, beside a `BOUND`."""
+BOUND = re.compile(
+    r"(less|greater) than|at (most|least)|between|\brange\b|maximum|minimum|exceed|negative|positive"
+    r"|too (high|large|low)|[<>]=|[≤≥]|\d ?\.\. ?\d|\d to \d|[\[(] ?[\d.]+ ?,"
+)
+"""How they say which temperatures they take: that of another question may be one, so nothing is learnt from it."""
 NEEDED = {"response_format": "JSON_SCHEMA", "tools": "TOOLS"}
 """What a server may refuse that a step cannot do without, and the setting that says so beforehand."""
 
@@ -67,8 +79,11 @@ def declined(error: openai.APIError, sent: Collection[str]) -> str | None:
     """Return which dispensable part of a request a server refuses it for, of those that were sent."""
     if not isinstance(error, openai.APIStatusError) or error.status_code not in UNFIT:
         return None
-    words = _words(error)
-    return next((part for part in DISPENSABLE if part in sent and REFUSALS[part].search(words)), None)
+    words = " ".join([*sorted(_codes(error)), _words(error)]).lower()
+    if not NOT_TAKEN.search(words):
+        return None
+    named = (part for part in DISPENSABLE if part in sent and REFUSALS[part].search(words))
+    return next((part for part in named if part != TEMPERATURE or not BOUND.search(words)), None)
 
 
 def _of_transport(error: openai.APIError, profile: Profile) -> TaskError:
@@ -105,7 +120,14 @@ def _codes(error: openai.APIStatusError) -> set[str]:
 
 def _words(error: openai.APIStatusError) -> str:
     body = error.body if isinstance(error.body, dict) else {}
-    return f"{body.get('param')} {body.get('message')} {body.get('detail')}".lower()
+    return f"{body.get('param')} {body.get('message')} {_without_input(body.get('detail'))}".lower()
+
+
+def _without_input(detail: object) -> object:
+    """Leave out of each problem what it quotes of the request: that may hold any words."""
+    if not isinstance(detail, list):
+        return detail
+    return [{name: each.get(name) for name in ("type", "loc", "msg")} for each in detail if isinstance(each, dict)]
 
 
 def _message(error: openai.APIStatusError) -> str:

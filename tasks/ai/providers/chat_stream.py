@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DONE = "[DONE]"
 MOST_TOOL_CALLS = 128
+REASONING = ("reasoning_content", "reasoning")
+"""Where servers put what a model says to itself first; OpenAI's own do not show it."""
 
 
 class StreamedError(Exception):
@@ -97,6 +99,8 @@ class _Assembly:
         said = choice.get("delta") or choice.get("message") or {}
         if not isinstance(said, dict):
             return
+        if any(isinstance(said.get(name), str) and said[name] for name in REASONING):
+            self._heard("")  # a sign of life, and no part of the answer
         for name, parts in self._texts.items():
             if text := self._text(said.get(name), name):
                 parts.append(text)

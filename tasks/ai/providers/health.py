@@ -1,18 +1,22 @@
 """Whether a provider answers at all: one cheap request, whose answer counts for a few seconds.
 
-It asks for the list of models, which costs nothing and loads none.
+It asks for the list of models, which costs nothing and loads none. However slowly the answer drips, it has to be there
+within the health timeout, and a step that is cancelled does not wait for it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import requests
+import httpx2
 
 from procos.logs import get_logger
+from tasks.ai.providers.lookout import checked
+from tasks.ai.providers.waiting import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,20 +60,25 @@ def forget() -> None:
 
 
 def _asked(profile: Profile, url: str, headers: Mapping[str, str], *, may_lack: bool) -> str:
+    limit = profile.health_timeout.total_seconds()
+    end = time.monotonic() + limit
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise httpx2.ReadTimeout(f"no answer within {limit:g} s")
+
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            response = session.get(
-                url,
-                headers=dict(headers),
-                timeout=profile.health_timeout.total_seconds(),
-                allow_redirects=False,
-                stream=True,  # the status is all that counts, the list may be long
-            )
-            response.close()
-    except requests.RequestException as error:
+        # The status is all that counts: the list may be long, and is not read.
+        with checked(check), _client().stream("GET", url, headers=dict(headers), timeout=limit) as response:
+            status = response.status_code
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         log.warning("ai.unavailable", provider=profile.name, reason=type(error).__name__)
         return f"{profile.place} does not answer ({type(error).__name__})"
-    if response.status_code == HTTPStatus.OK or (may_lack and response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR):
+    if status == HTTPStatus.OK or (may_lack and status < HTTPStatus.INTERNAL_SERVER_ERROR):
         return ""
-    return f"{profile.place} answered {response.status_code}"
+    return f"{profile.place} answered {status}"
+
+
+@cache
+def _client() -> httpx2.Client:
+    return client()

@@ -17,9 +17,10 @@ import httpx2
 from procos.logs import get_logger
 from tasks.ai.providers import health
 from tasks.ai.providers.faults import broke_off, of_status, too_long, unreachable
+from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.ollama_wire import Reply, Said, error_in, message_of, read, written
 from tasks.ai.providers.patience import Patience
-from tasks.ai.providers.waiting import checked, client
+from tasks.ai.providers.waiting import client
 from tasks.ai.tokens import estimate_question, estimate_tokens
 
 if TYPE_CHECKING:

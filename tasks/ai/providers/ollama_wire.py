@@ -15,6 +15,7 @@ from tasks.ai.conversation import FinishReason, Role, ToolCall
 from tasks.ai.providers.answers import answer_of
 from tasks.ai.providers.chat_stream import lines_of
 from tasks.ai.providers.faults import not_an_answer, too_large
+from tasks.ai.tool_arguments import read_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -188,11 +189,8 @@ def _message(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _object(arguments: str) -> Mapping[str, Any]:
-    try:
-        parsed = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+    found = read_arguments(arguments).value
+    return found if isinstance(found, dict) else {}
 
 
 def _usage(last: Reply) -> dict[str, int]:

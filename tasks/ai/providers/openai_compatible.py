@@ -3,7 +3,7 @@
 `chat_request` writes the question, `chat_stream` and `chat_answer` read what comes back, `chat_faults` turns what goes
 wrong into our errors. The client retries nothing: the engine decides about retries. The answer is streamed, so that a
 cancelled or stalled call frees the provider at once. What some models decline, streaming and temperature among it, is
-left out and remembered.
+left out: the `Watch` knows it, and is told before the next request.
 
 Importing this module imports `openai`, which takes a second: do so where a question is asked, not before.
 """
@@ -11,21 +11,20 @@ Importing this module imports `openai`, which takes a second: do so where a ques
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2  # the transport of openai's client: its errors come through while a body is read
 import openai
 
-from procos.logs import get_logger
 from tasks.ai.providers import health
 from tasks.ai.providers.chat_answer import read_answer
 from tasks.ai.providers.chat_faults import DISPENSABLE, STREAM, declined, streamed_error, task_error
 from tasks.ai.providers.chat_request import written
 from tasks.ai.providers.chat_stream import StreamedError, assembled
 from tasks.ai.providers.faults import broke_off, too_large
+from tasks.ai.providers.lookout import checked
 from tasks.ai.providers.patience import Patience
-from tasks.ai.providers.waiting import CheckedTransport, checked
+from tasks.ai.providers.waiting import CheckedTransport
 from tasks.ai.tokens import estimate_tokens
 
 if TYPE_CHECKING:
@@ -37,14 +36,9 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 8 * 1024 * 1024
 CONNECT_SECONDS = 5.0
-REMEMBERED_SECONDS = 600.0
-
-log = get_logger(__name__)
 
 _clients: dict[tuple[str, str], openai.OpenAI] = {}
 _clients_lock = threading.Lock()
-_declined: dict[tuple[str, str], tuple[frozenset[str], float]] = {}
-"""What a provider has declined for a model, of what an answer can do without, and until when that is remembered."""
 
 
 class OpenaiCompatible:
@@ -62,7 +56,7 @@ class OpenaiCompatible:
         """Ask, and return the answer; errors as `Provider` says."""
         patience = Patience(self._profile, watch, within=within)
         with checked(patience.check):
-            body = self._answered(question, patience)
+            body = self._answered(question, patience, watch)
             return read_answer(body, self._profile, model=question.model)
 
     def health(self) -> str:
@@ -75,10 +69,9 @@ class OpenaiCompatible:
         """Return about how many tokens a text is."""
         return estimate_tokens(text)
 
-    def _answered(self, question: Question, patience: Patience) -> bytes | Mapping[str, Any]:
+    def _answered(self, question: Question, patience: Patience, watch: Watch) -> bytes | Mapping[str, Any]:
         """Ask with all that provider and model are known to take, and with less as they decline."""
-        asked = (self._profile.base_url, question.model)
-        given_up = _known_to_decline(asked)
+        given_up = set(watch.declined())
         while True:  # one part less each time
             sent = [part for part in DISPENSABLE if part not in given_up]
             try:
@@ -88,12 +81,12 @@ class OpenaiCompatible:
                 part = declined(error, sent)
                 if part is None:
                     raise task_error(error, self._profile, model=question.model) from error
-                given_up |= {part}
-                _declined[asked] = (given_up, time.monotonic() + REMEMBERED_SECONDS)
-                log.info("ai.part_declined", provider=self._profile.name, model=question.model, part=part)
             except httpx2.HTTPError as error:
                 patience.check()
                 raise broke_off(self._profile, type(error).__name__) from error
+            watch.declines(part)
+            patience.asks_again()
+            given_up |= {part, *watch.declined()}
 
     def _post(self, question: Question, sent: list[str], patience: Patience) -> bytes | Mapping[str, Any]:
         if STREAM not in sent:
@@ -118,11 +111,6 @@ class OpenaiCompatible:
             if len(body) > LARGEST_BODY:
                 raise too_large(self._profile, LARGEST_BODY)
         return bytes(body)
-
-
-def _known_to_decline(asked: tuple[str, str]) -> frozenset[str]:
-    parts, until = _declined.get(asked, (frozenset[str](), 0.0))
-    return parts if time.monotonic() < until else frozenset()
 
 
 def _in_time(pieces: Iterable[bytes], patience: Patience) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """How long an answer may keep a worker waiting: until its first piece, between two pieces, and in all.
 
 A server that keeps a connection warm with blanks or comments says nothing; only pieces of the answer count. The
-adapters ask `check` whenever nothing has come for a moment, see `tasks.ai.providers.waiting`.
+adapters ask `check` whenever nothing has come for a moment, see `tasks.ai.providers.lookout`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Patience:
     def expects_the_whole(self) -> None:
         """Wait for an answer that comes in one piece: only the limit for all of it counts."""
         self._next_piece = None
+
+    def asks_again(self) -> None:
+        """Wait anew for the first piece: until now the question was declined, or waited for room."""
+        self._next_piece = self._clock() + self._profile.first_token_timeout.total_seconds()
 
     def check(self) -> None:
         """Return if waiting still makes sense.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 from celery import states
+from celery.app.trace import build_tracer
 from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendGetMetaError
 from celery.utils.objects import Bunch
@@ -104,6 +106,30 @@ class TestResults:
         away = redis_is_away()
         backend.store_result("id", ValueError("no"), states.FAILURE)
         assert away.calls == FAILURE_PATIENCE_SECONDS + 1
+
+    @pytest.mark.parametrize("state", [states.SUCCESS, states.FAILURE])
+    def test_show_a_run_that_waits_for_redis_as_one_that_does_not_wait_for_the_broker(
+        self,
+        backend: Results,  # noqa: ARG002  # its clock, moved by its pauses
+        monkeypatch: pytest.MonkeyPatch,
+        state: str,
+    ) -> None:
+        run, shown = SimpleNamespace(is_publishing=True), list[bool]()
+
+        def refuse(*_: Any, **__: Any) -> None:
+            shown.append(run.is_publishing)
+            raise redis.ConnectionError("connection refused")
+
+        def work(task: Any) -> None:
+            task.request.procos_run = run
+            if state == states.FAILURE:
+                raise ValueError
+
+        monkeypatch.setattr(RedisBackend, "store_result", refuse)
+        app = make_app(load_settings({}, dotenv=None))
+        task = app.task(bind=True, name="procos.sample")(work)
+        build_tracer(task.name, task, app=app)("id", [], {}, {"id": "id"})
+        assert (set(shown), run.is_publishing) == ({False}, True)
 
     def test_writes_a_success_that_a_callback_carries_in_one_command(
         self, backend: Results, commands: list[tuple[str, str]]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.fetched import dispatch_of
 from bridge.orphans import Holders, Orphans
 from bridge.unclaimed import Unclaimed
 from procos.domain.external_task import Topic
 from procos.engine.subscription import Subscription
 from procos.ledger_keys import State, replica_of
+from procos.routes import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +105,31 @@ class TestOrphans:
         orphans.turn()
         orphans.turn()
         assert engine.find(ref.external_task_id).lease is not None
+
+    @pytest.mark.parametrize("seconds", [0, 160, 600])
+    @pytest.mark.parametrize("is_flushed", [False, True])
+    def test_leaves_a_retry_that_is_not_due_however_late_its_entry_was_written(
+        self,
+        orphans: Orphans,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        lock: Callable[..., ExternalTask],
+        clock: FrozenClock,
+        *,
+        seconds: float,
+        is_flushed: bool,
+    ) -> None:
+        """It was reserved when its files were there, or written again when Redis had lost it."""
+        task = lock()
+        ref = dispatch_of(task, Route(task_name="t", queue="ai", module="m")).ref
+        clock.advance(seconds=seconds)
+        engine.lock(task.id, ref.holder, LOCK)
+        ledger.mark_alive(ref, "ai@host") if is_flushed else ledger.reserve([ref], "ai", LOCK)
+        engine.fail(task.id, ref.holder, message="", details="", retries=2, retry_in=timedelta(hours=1))
+        ledger.back_off(ref, "ai", timedelta(hours=1), same_try=False)
+        orphans.turn()
+        orphans.turn()
+        assert not is_free(engine, task)
 
     def test_offers_a_retry_that_was_fetched_and_never_reserved(
         self,

@@ -10,9 +10,10 @@ from procos.testing import dispatch_ref
 from tasks.ending import LOOKS, _watch
 from tasks.runs import Run
 
-WORKS, WAITS = (
+WORKS, UPLOADS, WAITS = (
     Run(ref=dispatch_ref(), queue="ai", worker="w", is_working=True),
     Run(ref=dispatch_ref(), queue="ai", worker="w"),
+    Run(ref=dispatch_ref(), queue="ai", worker="w", is_publishing=True),
 )
 
 
@@ -45,7 +46,15 @@ class TestEnding:
 
     @pytest.mark.parametrize(
         "script",
-        [[[WORKS]] * 10, [[WORKS, WAITS]] * 10, [[]] * 10, [[WAITS], [WAITS], [WORKS]] * 5, [[WAITS], []] * 5],
+        [
+            [[WORKS]] * 10,
+            [[WORKS, WAITS]] * 10,
+            [[UPLOADS]] * 10,
+            [[UPLOADS, WAITS]] * 10,
+            [[]] * 10,
+            [[WAITS], [WAITS], [WORKS]] * 5,
+            [[WAITS], []] * 5,
+        ],
     )
     def test_does_not_come_while_anything_works_or_nothing_is_left(self, script: list[list[Run]]) -> None:
         assert Worker(*script).watch() == []

@@ -206,6 +206,29 @@ class TestHeartbeat:
         task_postrun.send(sender=None, task=SimpleNamespace(app=app, request=request))
         assert beating.runs == []
 
+    @pytest.mark.parametrize("stage", ["mapped", "kept_apart", "not_done_again"])
+    def test_shows_a_run_as_publishing_when_all_else_is_done(
+        self, run: Callable[..., Any], beating: Beating, monkeypatch: pytest.MonkeyPatch, stage: str
+    ) -> None:
+        """A worker that is asked to stop waits for the mapping and the upload of what its functions have returned."""
+        shown: list[bool] = []
+        original = getattr(tasks.task, stage)
+
+        def looked_at(*args: Any, **kwargs: Any) -> Any:
+            shown.extend(each.is_publishing for each in beating.runs)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(tasks.task, stage, looked_at)
+        run(lambda _: None, text="hi")
+        assert (set(shown), beating.runs[0].is_publishing) == ({False}, True)
+
+    @pytest.mark.parametrize("error", [PermanentError("no"), StepCancelled("no")])
+    def test_shows_a_run_that_has_failed_as_publishing_too(
+        self, run: Callable[..., Any], beating: Beating, error: Exception
+    ) -> None:
+        failed(run, raising(error))
+        assert [each.is_publishing for each in beating.runs] == [True]
+
     def test_knows_nothing_of_tasks_that_are_not_ours(self, beating: Beating) -> None:
         task_postrun.send(sender=None, task=SimpleNamespace(app=app, request=SimpleNamespace()))
         assert beating.runs == []
