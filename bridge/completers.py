@@ -169,17 +169,24 @@ class Completers:
 
     def decide(self, message: Any) -> Decision:
         """Report one message, and decide what is to become of it."""
+        callback: Callback | None = None
         try:
             callback = read_callback(message, self._ledger)
             verdict = self._reporter.tell(callback.ref, callback.outcome, tries=1 + times_parked(message))
         except ProcosError as error:
-            return decision_on(error)
+            return self._put_off(callback, decision_on(error))
         except Exception as error:  # the message must come back whatever happens, else its slot is lost
             log.exception("callbacks.report_failed")
-            return decision_on(error)
+            return self._put_off(callback, decision_on(error))
         if verdict in CLOSED_LATER:
             self._settler.add(Ended(ref=callback.ref, queue=callback.ref.queue, outcome=verdict.value))
         return _decision(verdict)
+
+    def _put_off(self, callback: Callback | None, decision: Decision) -> Decision:
+        """Let a dispatch whose result is put aside show itself: it may be stored nowhere else."""
+        if callback is not None and decision.disposal is Disposal.PARK:
+            self._settler.note_parked(callback.ref)
+        return decision
 
 
 def _kind(waiting: tuple[int, Any]) -> object:

@@ -1,9 +1,9 @@
-"""Whose turn it is when one topic fills every fetch: nobody waits behind a flood, whatever its priority or age.
+"""Whose turn it is when some topics fill every fetch: nobody waits behind a flood, whatever its priority or age.
 
-The engine orders by priority, then by age. So ten thousand old tasks of one topic hold up five of another for as long
-as they last. When a full fetch was filled by one topic, the others are asked for first, up to a quarter of the room;
-those that got something wait until each had its turn, so two that flood share. Within each fetch the engine's order
-holds.
+The engine orders by priority, then by age. So ten thousand old tasks of one topic, or of two by turns, hold up five of
+another for as long as they last. When a full fetch was filled by some topics and brought nothing of another, those that
+did not fill it are asked for first, up to a quarter of the room; those that got something wait until each had its turn,
+so those that flood share. Within each fetch the engine's order holds, and so it does where each topic has its part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from procos.domain.external_task import Topic
 
-FILLED_BY_ONE = 0.75
+FILLED = 0.75
+"""What part of a fetch the topics that fill it have together: as few as make it up."""
 SHARE_OF_OTHERS = 4
 """One part in so many of the room."""
 REST_SECONDS = 0.2
@@ -38,7 +39,7 @@ class Fairness:
     def __init__(self, topics: Collection[Topic]) -> None:
         self._topics = frozenset(topics)
         self._served: frozenset[Topic] = frozenset()
-        """Those that have had their turn since one began to fill every fetch; empty while none does."""
+        """Those that have had their turn since some began to fill every fetch; empty while none do."""
         self._rests_until = 0.0
 
     def first(self, room: int, now: float) -> Others | None:
@@ -62,6 +63,17 @@ class Fairness:
         if len(fetched) < asked:
             self._served = frozenset()
             return
-        ((topic, count),) = Counter(fetched).most_common(1)
-        if count >= FILLED_BY_ONE * asked:
-            self._served = frozenset({topic}) if self._served >= self._topics else self._served | {topic}
+        if filling := self._filling(fetched, asked):
+            self._served = filling if self._served >= self._topics else self._served | filling
+
+    def _filling(self, fetched: Sequence[Topic], asked: int) -> frozenset[Topic]:
+        """Return the topics that filled a fetch; none where it brought something of every topic."""
+        counts = Counter(fetched)
+        filling: set[Topic] = set()
+        left = asked * FILLED if counts.keys() < self._topics else 0.0
+        for topic, count in counts.most_common():
+            if left <= 0:
+                break
+            filling.add(topic)
+            left -= count
+        return frozenset(filling)

@@ -54,6 +54,7 @@ class Ledger(Leases, Numbers):
         self._reserve = register(scripts.RESERVE)
         self._rebuild = register(scripts.REBUILD)
         self._published = register(scripts.PUBLISHED)
+        self._parked = register(scripts.PARKED)
         self._claim_report = register(scripts.CLAIM_REPORT)
         self._back_off = register(scripts.BACK_OFF)
         self._close = register(scripts.CLOSE)
@@ -93,6 +94,10 @@ class Ledger(Leases, Numbers):
     def mark_published(self, refs: Sequence[DispatchRef]) -> None:
         """Note that the broker has these dispatches."""
         self._run(self._published, [([keys.entry(ref.external_task_id)], [ref.token]) for ref in refs])
+
+    def mark_parked(self, refs: Sequence[DispatchRef]) -> None:
+        """Note that the results of these dispatches are there, and cannot be reported now."""
+        self._run(self._parked, [([keys.entry(ref.external_task_id)], [ref.token]) for ref in refs])
 
     def rebuild(self, tasks: Sequence[ExternalTask], queue: str, lease: timedelta) -> int:
         """Write entries, as of published dispatches, for steps the engine says are ours; returns how many were new."""

@@ -5,6 +5,10 @@ message can be lost. So a result that is stored is reported as its callback woul
 result, no message in its queue and no worker is given up for lost and dispatched again, a few times; and one that
 lasts longer than its route allows is an incident. A dispatch that was given up wrongly does no harm: whichever copy is
 started later finds that another counts.
+
+A result that cannot be reported now may be stored nowhere else. It shows itself in the ledger each time it is put
+aside, as a run at work does; so its dispatch is not missed, however long it waits, and what waits for days holds up
+nobody else's. Only what is missed while something is put aside stays so for one round of that, lest its own be in it.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 TURN_SECONDS = 5.0
 CALLBACK_PATIENCE = timedelta(seconds=10)
 """How long a callback may take after its task has ended before the stored result is reported instead of it."""
+PARKED_PATIENCE = timedelta(seconds=45)
+"""How long a result that is put aside may take to show itself: 15 s until it comes back, and a try to report it."""
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 """What Celery stores for a task that will not go on."""
 MOST_LOSSES = 3
@@ -74,12 +80,13 @@ class Reconciler:
         self._lost_after, self._largest_age, self._beat = lost_after, largest_age, beat
         self._least_age = min([largest_age, *(route.largest_age for route in routes.values() if route.largest_age)])
         self._overdue: frozenset[str] = frozenset()
-        self._missed: Mapping[ExternalTaskId, int] = {}
+        self._missed: Mapping[ExternalTaskId, _Missed] = {}
         self._tries: dict[str, _Tries] = {}
 
     def turn(self) -> None:
         """Look into everything that was silent for long, or is too old."""
         patience = min(CALLBACK_PATIENCE, self._lost_after)
+        missed_before, self._missed = self._missed, {}  # first: a turn that fails says nothing about anybody
         found = [
             entry
             for queue in self._queues
@@ -91,7 +98,8 @@ class Reconciler:
         for entry in rest:
             if self._is_too_old(entry):
                 self._report(entry, partial(_too_old, entry), why="too_old")
-        self._give_up([entry for entry in rest if entry.silence >= self._lost_after and not self._is_too_old(entry)])
+        lost = [entry for entry in rest if entry.silence >= self._lost_after and not self._is_too_old(entry)]
+        self._give_up(lost, missed_before)
 
     def _without_result(self, entries: Sequence[InFlight]) -> list[InFlight]:
         """Report what has had a stored result for a turn, while the engine took reports; returns what has none."""
@@ -109,22 +117,24 @@ class Reconciler:
         route = self._routes.get(entry.ref.topic)
         return entry.age > ((route and route.largest_age) or self._largest_age)
 
-    def _give_up(self, silent: Sequence[InFlight]) -> None:
-        """Give up what is nowhere to be found, when it was so in the turn before too."""
-        missed_before, self._missed = self._missed, {}
+    def _give_up(self, silent: Sequence[InFlight], missed_before: Mapping[ExternalTaskId, _Missed]) -> None:
+        """Give up what is nowhere to be found, when it was so in the turn before too, and for long enough."""
         depths = self._depths() if silent else {}
         overtaken_at = {queue: self._ledger.overtaken_at(queue) for queue in {entry.queue for entry in silent}}
-        missed = [entry for entry in silent if self._is_nowhere(entry, depths, overtaken_at[entry.queue])]
-        for entry in missed:
-            if missed_before.get(entry.ref.external_task_id) == entry.last_sign:
+        patience = _milliseconds(PARKED_PATIENCE) if silent and depths[PARKED].ready else 0
+        missed = {}
+        for entry in [each for each in silent if self._is_nowhere(each, depths, overtaken_at[each.queue])]:
+            before = missed_before.get(entry.ref.external_task_id)
+            if before is None or before.last_sign != entry.last_sign:
+                before = None
+            elif entry.now - before.since >= patience:
                 self._lose(entry)
-        self._missed = {entry.ref.external_task_id: entry.last_sign for entry in missed}
+            missed[entry.ref.external_task_id] = before or _Missed(last_sign=entry.last_sign, since=entry.now)
+        self._missed = missed
 
     def _is_nowhere(self, entry: InFlight, depths: Mapping[str, QueueDepth], overtaken_at: int) -> bool:
-        """Whether no queue can hold the dispatch or its result."""
+        """Whether no queue can hold the dispatch, and its result does not wait in `callbacks`."""
         if depths[Queue.CALLBACKS].ready:
-            return False
-        if depths[PARKED].ready and entry.is_rebuilt:  # its stored result cannot be looked for
             return False
         # Queues are first in, first out: what was published long after it has been started already.
         was_overtaken = overtaken_at > entry.last_sign + _milliseconds(self._lost_after)
@@ -165,6 +175,14 @@ class Reconciler:
             log.warning("dispatch.not_reconciled", reason=str(error) or type(error).__name__, **_named(ref))
         else:
             log.warning("dispatch.reconciled", why=why, **_named(ref))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Missed:
+    """A dispatch that was nowhere, turn after turn: its last sign of life, and since when, by Redis's clock."""
+
+    last_sign: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

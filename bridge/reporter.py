@@ -88,7 +88,7 @@ class Reporter:
         stop: threading.Event,
     ) -> None:
         self._engine, self._ledger, self._routes, self._stop = engine, ledger, routes, stop
-        self._is_of_a_replica, self._largest_age, self._files = is_ours, largest_age, ResultFiles(blobs)
+        self._is_of_a_replica, self._largest_age, self._files = is_ours, largest_age, ResultFiles(blobs, stop)
 
     def report(self, ref: DispatchRef, outcome: Outcome, *, tries: int = 1) -> Verdict:
         """Bring one outcome to the engine and close or back off the ledger's entry; `tries` counts this one.

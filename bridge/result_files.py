@@ -1,7 +1,8 @@
 """Results that shall become files of the engine: their content is read from the blob store when they are reported.
 
 A result asks for it by a field of its reference. The engine takes content as base64, in the very call that ends the
-step: so it is in memory as a whole, and bounded, and such a result is reported by itself, never in a list.
+step: so it is in memory as a whole, and bounded, and such a result is reported by itself, never in a list. Whoever
+reports it waits for the store, but not for one that hangs.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from procos.blobs import blob_store, is_reference, reference_in
+from bridge.blob_reads import BlobReads
+from procos.blobs import is_reference, reference_in
 from procos.blobs.reference import BECOMES
 from procos.domain.errors import PermanentError, SettingsError, VariableError
 from procos.domain.variables import BYTES, FILE, LARGEST_TOGETHER, TypedValue
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping
 
     from procos.blobs import BlobReference
@@ -29,15 +32,15 @@ def become_files(variables: Mapping[str, object]) -> bool:
 class ResultFiles:
     """Reads the content of results that become files; may be shared by threads."""
 
-    def __init__(self, blobs: BlobSettings, *, largest: int = LARGEST_TOGETHER) -> None:
-        self._blobs, self._largest = blobs, largest
+    def __init__(self, blobs: BlobSettings, stop: threading.Event, *, largest: int = LARGEST_TOGETHER) -> None:
+        self._reads, self._largest = BlobReads(blobs, stop), largest
 
     def typed(self, variables: Mapping[str, object]) -> Mapping[str, object]:
         """Return the variables, those that become files with their content and the engine's type.
 
         Raises:
             VariableError: a file is too large for the engine, is not in the store, or damaged; or there is no store.
-            BlobsUnreachableError: the store does not answer; another try may pass.
+            BlobsUnreachableError: the store does not answer, or not soon enough; another try may pass.
         """
         if not become_files(variables):
             return variables
@@ -55,7 +58,7 @@ class ResultFiles:
 
     def _content(self, name: str, reference: BlobReference) -> TypedValue:
         try:
-            content = blob_store(self._blobs).read(reference)
+            content = self._reads.read(reference)
         except (PermanentError, SettingsError) as error:
             raise VariableError(name, str(error)) from error
         text = base64.b64encode(content).decode()

@@ -2,7 +2,8 @@
 
 The engine has the outcome by then, so nothing waits for this. What cannot be removed, because Redis is away or the
 bridge ends before, the watcher removes when it finds the step gone. An incident is not for here: its step stays, and an
-entry left open would swallow its next try.
+entry left open would swallow its next try. The same thread notes whose results are put aside, which nothing waits for
+either, and which comes again with the next try.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from procos import metrics
 from procos.domain.errors import LedgerUnreachableError
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     from bridge.ledger import Ledger
     from bridge.ledger_values import Ended
+    from procos.domain.dispatch import DispatchRef
 
 MOST_AT_ONCE = 100
 GATHERING_SECONDS = 0.02
 """How long the first waits for others: a round trip for each costs as much CPU as the rest of its way."""
+
+Waiting = TypeVar("Waiting")
 
 log = get_logger(__name__)
 
@@ -47,6 +51,7 @@ class Settler:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._ended: deque[Ended] = deque()
+        self._parked: deque[DispatchRef] = deque()
         self._lock, self._is_at_work = threading.Lock(), False
         self._is_ending = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="settler")
@@ -54,6 +59,14 @@ class Settler:
     def add(self, end: Ended) -> None:
         """Have a step settled soon; what is added meanwhile goes with it."""
         self._ended.append(end)
+        self._begin()
+
+    def note_parked(self, ref: DispatchRef) -> None:
+        """Have it noted soon that the result of a dispatch is put aside."""
+        self._parked.append(ref)
+        self._begin()
+
+    def _begin(self) -> None:
         with self._lock:
             if self._is_at_work:
                 return
@@ -70,18 +83,29 @@ class Settler:
 
     def _settle(self) -> None:
         self._is_ending.wait(GATHERING_SECONDS)
-        while batch := self._next():
+        while True:
+            ended, parked = self._next()
+            if not ended and not parked:
+                return
             try:
-                settle(self._ledger, batch)
+                if ended:
+                    settle(self._ledger, ended)
+                if parked:
+                    self._ledger.mark_parked(parked)
             except LedgerUnreachableError as error:
-                log.warning("outcome.not_closed", count=len(batch), reason=str(error))
+                log.warning("outcome.not_closed", count=len(ended), parked=len(parked), reason=str(error))
                 if self._is_ending.is_set():  # each try takes its time, and the watcher of another bridge does it too
                     self._ended.clear()
+                    self._parked.clear()
             except Exception:  # whatever it is: the thread is there for the next batch too
                 log.exception("settler.failed")
 
-    def _next(self) -> list[Ended]:
+    def _next(self) -> tuple[list[Ended], list[DispatchRef]]:
         with self._lock:
-            batch = [self._ended.popleft() for _ in range(min(MOST_AT_ONCE, len(self._ended)))]
-            self._is_at_work = bool(batch)
-        return batch
+            ended, parked = _some_of(self._ended), _some_of(self._parked)
+            self._is_at_work = bool(ended or parked)
+        return ended, parked
+
+
+def _some_of(waiting: deque[Waiting]) -> list[Waiting]:
+    return [waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(waiting)))]

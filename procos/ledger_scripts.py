@@ -87,6 +87,18 @@ return 1
 """
 )
 
+PARKED = (
+    NOW
+    + """
+-- KEYS entry  ARGV token
+-- A result that is put aside is a sign of life. Of an entry that was written after a flush, any dispatch's is.
+local token = redis.call('HGET', KEYS[1], 'token')
+if token ~= ARGV[1] and token ~= '0' then return 0 end
+redis.call('HSET', KEYS[1], 'seen_at', now)
+return 1
+"""
+)
+
 CLAIM_REPORT = (
     NOW
     + LINES

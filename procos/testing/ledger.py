@@ -104,6 +104,14 @@ class FakeLedger(LeasesSide, Ledger):
                 entry.published_at = self.clock.milliseconds()
                 entry.state = State.PUBLISHED if entry.state is State.RESERVED else entry.state
 
+    def mark_parked(self, refs: Sequence[DispatchRef]) -> None:
+        """Note that the results of these dispatches are there, and cannot be reported now."""
+        self.ping()
+        for ref in refs:
+            entry = self.entries.get(ref.external_task_id)
+            if entry and entry.token in {ref.token, 0}:
+                entry.seen_at = self.clock.milliseconds()
+
     def forget(self, external_task_id: ExternalTaskId, token: Token, queue: str) -> bool:
         """Remove the entry of a dispatch that was never published, if it is still this one."""
         self.ping()

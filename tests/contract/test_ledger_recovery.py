@@ -159,6 +159,46 @@ class TestLose:
         assert claim(ledger_lab, OLD) is ReportClaim.CLAIMED
 
 
+class TestResultThatIsPutAside:
+    def silent(self, lab: LedgerLab) -> bool:
+        return bool(lab.ledger.list_silent("ai", silence=timedelta(seconds=50), age=timedelta(days=1)))
+
+    def fall_silent(self, lab: LedgerLab) -> None:
+        for moment in ("reserved_at", "published_at"):
+            lab.put_back(OLD, moment, seconds=100)
+        assert self.silent(lab)
+
+    def test_is_a_sign_of_life(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        self.fall_silent(ledger_lab)
+        ledger_lab.ledger.mark_parked([OLD])
+        assert not self.silent(ledger_lab)
+        assert ledger_lab.state(OLD) == "published"
+
+    def test_is_none_of_another_dispatch(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, NEW)
+        self.fall_silent(ledger_lab)
+        ledger_lab.ledger.mark_parked([OLD])
+        assert self.silent(ledger_lab)
+
+    def test_is_one_of_whatever_a_flush_has_left(self, ledger_lab: LedgerLab) -> None:
+        ledger_lab.ledger.rebuild([TASK], "ai", LEASE)
+        self.fall_silent(ledger_lab)
+        ledger_lab.ledger.mark_parked([OLD])
+        assert not self.silent(ledger_lab)
+
+    def test_keeps_a_dispatch_that_was_just_missed(self, ledger_lab: LedgerLab) -> None:
+        publish(ledger_lab, OLD)
+        missed = only(ledger_lab)
+        ledger_lab.ledger.mark_parked([OLD])
+        assert ledger_lab.ledger.lose(missed) == 0
+
+    def test_of_a_step_that_ended_writes_nothing(self, ledger_lab: LedgerLab) -> None:
+        ledger_lab.ledger.mark_parked([OLD])
+        assert ledger_lab.state(OLD) is None
+        assert ledger_lab.ledger.known([OLD.external_task_id]) == {}
+
+
 class TestRebuild:
     def test_writes_entries_as_of_published_dispatches_whose_token_nobody_knows(self, ledger_lab: LedgerLab) -> None:
         assert ledger_lab.ledger.rebuild([TASK, external_task("task-2")], "ai", LEASE) == 2

@@ -276,6 +276,7 @@ class BridgeModel:
         message = self.held.pop(0) if self.held else broker.take(Queue.CALLBACKS, self)
         if message is None:
             return
+        callback = None
         try:
             callback = read_callback(message, self._ledger)
             verdict = self.reporter.report(callback.ref, callback.outcome, tries=1 + times_parked(message))
@@ -284,6 +285,8 @@ class BridgeModel:
             if disposal is Disposal.DEAD_LETTER:
                 raise AssertionError(f"a result of ours is unreadable: {error}") from error
             self._put_off(message, disposal)
+            if callback and disposal is Disposal.PARK:
+                self._ledger.mark_parked([callback.ref])
             return
         self._settle(message, callback, verdict)
 

@@ -318,7 +318,7 @@ class World:
             # A copy is taken for one that was replayed, after an incident; without a result it knows of no end at all.
             most += step.copies
         if not self.routes[step.topic].store_result:
-            most += step.times_parked  # a result that is parked and nowhere else cannot be looked for
+            most += step.times_parked  # one that is stored nowhere shows itself only while Redis answers
         assert step.is_unbounded or step.runs <= most, f"there is reason for {most} runs: {step}"
 
     def _check_retries(self, task: ExternalTask) -> None:

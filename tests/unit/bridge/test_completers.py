@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bridge.completers import LARGEST_LIST, MOST_LISTS, Completers, Handled, ListDone
 from bridge.disposals import Disposal
+from procos.domain.dispatch import DispatchRef
 from procos.domain.errors import LedgerUnreachableError
 from procos.domain.outcome import Completion, to_envelope
 from procos.engine.faults import Answer, fault
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
 
     from bridge.bulk_reporter import BulkReporter
     from bridge.reporter import Reporter
-    from procos.domain.dispatch import DispatchRef
-    from procos.testing import FakeEngine, FakeLedger
+    from procos.testing import FakeEngine, FakeLedger, FrozenClock
 
 ENVELOPE = dict(to_envelope(Completion()).fields)
 LONGEST = 3
@@ -185,6 +186,18 @@ class TestTrouble:
         lab.send(*messages)
         assert lab.work() == 3
         assert lab.disposals() == [Disposal.ACKNOWLEDGE] * 2
+
+    def test_is_a_sign_of_life_of_a_result_that_is_put_aside(
+        self, lab: Lab, result: Callable[..., Any], engine: FakeEngine, ledger: FakeLedger, clock: FrozenClock
+    ) -> None:
+        waiting, silent = result(**{"procos-parked": 1}), result()
+        clock.advance(seconds=100)
+        engine.suspend(DispatchRef.from_json(waiting.decode()[1]["dispatch"]).external_task_id)
+        lab.send(waiting)
+        lab.work()
+        assert lab.disposals() == [Disposal.PARK]
+        (left,) = ledger.list_silent("ai", silence=timedelta(seconds=100), age=timedelta(days=1))
+        assert left.ref.to_json() == silent.decode()[1]["dispatch"]
 
     def test_of_redis_is_met_once_in_a_list_of_failures(
         self, lab: Lab, result: Callable[..., Any], ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch

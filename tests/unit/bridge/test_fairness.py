@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bridge.fairness import REST_SECONDS, Fairness, Others
 from procos.domain.external_task import Topic
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 A, B, C = Topic("a"), Topic("b"), Topic("c")
+
+
+class Floods:
+    """An engine with more tasks than anybody fetches; those of one flood were created by turns."""
+
+    def __init__(self, floods: Sequence[str]) -> None:
+        self.topics = frozenset(Topic(name) for flood in floods for name in flood)
+        self._floods = [cycle(map(Topic, flood)) for flood in floods]
+        self._names = [frozenset(map(Topic, flood)) for flood in floods]
+
+    def fetch(self, topics: frozenset[Topic], room: int) -> list[Topic]:
+        """Return the oldest of these topics."""
+        oldest = next(flood for flood, names in zip(self._floods, self._names, strict=True) if names & topics)
+        return list(islice((topic for topic in oldest if topic in topics), room))
 
 
 class TestFairness:
@@ -24,8 +43,8 @@ class TestFairness:
         assert fairness.first(100, 0) is None
         fairness.note_all([A] * 99, 100)
         assert fairness.first(100, 0) is None
-        fairness.note_all([A] * 50 + [B] * 50, 100)
-        assert fairness.first(100, 0) is None
+        fairness.note_all([A] * 80 + [B] * 19 + [C], 100)
+        assert fairness.first(100, 0) is None, "each topic has its part"
 
     @pytest.mark.parametrize(("room", "share"), [(100, 25), (7, 1), (1, 1)])
     def test_asks_the_others_first_for_a_quarter_of_the_room(self, room: int, share: int) -> None:
@@ -35,6 +54,11 @@ class TestFairness:
         fairness = self.flooded()
         fairness.note_all([A] * 75 + [B] * 25, 100)
         assert fairness.first(100, 0) is not None
+
+    def test_counts_what_fills_a_fetch_by_turns(self) -> None:
+        fairness = self.flooded()
+        fairness.note_all([A] * 50 + [B] * 50, 100)
+        assert fairness.first(100, 0) == Others(topics=frozenset({C}), room=25)
 
     def test_goes_on_while_the_flood_does(self) -> None:
         fairness = self.flooded(A)
@@ -71,18 +95,21 @@ class TestFairness:
         fairness.note_all([A] * 100, 100)
         assert fairness.first(100, 0) is None
 
+    @pytest.mark.parametrize("floods", [("a", "b", "c"), ("ab", "c"), ("abd", "c"), ("aab", "c", "d")], ids=" ".join)
     @pytest.mark.parametrize("room", [1, 2, 8, 100])
-    def test_starves_nobody_though_all_flood(self, room: int) -> None:
-        """The engine answers in the order of age: all of A first, then all of B."""
-        fairness, served = Fairness([A, B, C]), Counter[Topic]()
+    def test_starves_nobody_though_all_flood(self, floods: Sequence[str], room: int) -> None:
+        """None of them ends; the engine answers in the order of age: all of one before anything of the next."""
+        engine, served = Floods(floods), Counter[Topic]()
+        fairness = Fairness(engine.topics)
         for turn in range(30):
             left = room
             if others := fairness.first(left, turn):
-                oldest = min(others.topics)
-                fairness.note_first([oldest] * others.room, others.room, turn)
-                served[oldest] += others.room
-                left -= others.room
+                fetched = engine.fetch(others.topics, others.room)
+                fairness.note_first(fetched, others.room, turn)
+                served.update(fetched)
+                left -= len(fetched)
             if left:
-                fairness.note_all([A] * left, left)
-                served[A] += left
-        assert min(served[topic] for topic in (A, B, C)) >= 30 * room / 20
+                fetched = engine.fetch(engine.topics, left)
+                fairness.note_all(fetched, left)
+                served.update(fetched)
+        assert min(served[topic] for topic in engine.topics) >= 30 * room / 20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.reconciler import MOST_LOSSES, Reconciler
+from bridge.reconciler import MOST_LOSSES, PARKED_PATIENCE, Reconciler
 from bridge.reporter import REFUSED_TRIES
 from procos.domain.errors import EngineRejectedError, EngineUnreachableError
 from procos.domain.outcome import Completion, Failure, TaskFailed, failure_to_json, to_envelope
@@ -186,6 +186,60 @@ class TestLostDispatch:
         reconciler.turn()
         reconciler.turn()
         assert ledger.entries[published.external_task_id].state is State.PUBLISHED
+
+    def test_is_not_one_whose_result_is_put_aside(
+        self,
+        reconciler: Reconciler,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        clock: FrozenClock,
+        depths: dict[str, QueueDepth],
+    ) -> None:
+        ledger.mark_started(published, "ai@host")
+        depths[PARKED] = QueueDepth(ready=1)
+        for _ in range(20):
+            ledger.mark_parked([published])
+            for _ in range(3):
+                clock.advance(seconds=5)
+                reconciler.turn()
+        assert ledger.entries[published.external_task_id].state is State.STARTED
+
+    def test_waits_for_a_result_that_may_have_been_put_aside_while_redis_was_away(
+        self,
+        reconciler: Reconciler,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        clock: FrozenClock,
+        depths: dict[str, QueueDepth],
+    ) -> None:
+        depths[PARKED] = QueueDepth(ready=1)
+        clock.advance(seconds=1000)
+        for _ in range(3):
+            reconciler.turn()
+            clock.advance(seconds=5)
+        ledger.mark_parked([published])
+        reconciler.turn()
+        clock.advance(seconds=PARKED_PATIENCE.total_seconds())
+        reconciler.turn()
+        assert ledger.entries[published.external_task_id].state is State.PUBLISHED
+
+    def test_is_offered_again_though_results_of_others_are_put_aside_for_days(
+        self,
+        reconciler: Reconciler,
+        ledger: FakeLedger,
+        published: DispatchRef,
+        clock: FrozenClock,
+        depths: dict[str, QueueDepth],
+    ) -> None:
+        depths[PARKED] = QueueDepth(ready=1)
+        clock.advance(seconds=61)
+        reconciler.turn()
+        clock.advance(seconds=PARKED_PATIENCE.total_seconds() - 1)
+        reconciler.turn()
+        assert ledger.entries[published.external_task_id].state is State.PUBLISHED
+        clock.advance(seconds=1)
+        reconciler.turn()
+        assert ledger.entries[published.external_task_id].state is State.LOST
 
     def test_is_not_given_up_while_its_instance_is_suspended(
         self,

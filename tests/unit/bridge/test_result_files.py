@@ -54,6 +54,11 @@ def scan(store: BlobStore) -> BlobReference:
 
 
 @pytest.fixture
+def files(blobs: BlobSettings, stop: InstantStop) -> ResultFiles:
+    return ResultFiles(blobs, stop)
+
+
+@pytest.fixture
 def reporter(
     engine: FakeEngine,
     ledger: FakeLedger,
@@ -73,9 +78,9 @@ def go_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestTyped:
-    def test_gives_a_file_its_name_and_kind(self, blobs: BlobSettings, store: BlobStore) -> None:
+    def test_gives_a_file_its_name_and_kind(self, files: ResultFiles, store: BlobStore) -> None:
         note = store.put("grüße".encode(), under="i", media_type="text/plain; charset=utf-8")
-        written = ResultFiles(blobs).typed({"note": note.as_file().to_json(), "n": 1})
+        written = files.typed({"note": note.as_file().to_json(), "n": 1})
         assert written == {
             "n": 1,
             "note": TypedValue(
@@ -85,17 +90,19 @@ class TestTyped:
             ),
         }
 
-    def test_gives_bytes_nothing_but_content(self, blobs: BlobSettings, scan: BlobReference) -> None:
-        written = ResultFiles(blobs).typed({"raw": scan.as_bytes().to_json()})
+    def test_gives_bytes_nothing_but_content(self, files: ResultFiles, scan: BlobReference) -> None:
+        written = files.typed({"raw": scan.as_bytes().to_json()})
         assert written["raw"] == TypedValue(type="Bytes", value=base64.b64encode(SCAN).decode())
 
-    def test_leaves_alone_what_stays_a_reference(self, blobs: BlobSettings, scan: BlobReference) -> None:
+    def test_leaves_alone_what_stays_a_reference(self, files: ResultFiles, scan: BlobReference) -> None:
         variables: dict[str, object] = {"scan": scan.to_json(), "becomes": "File", "other": {"becomes": "File"}}
-        assert ResultFiles(blobs).typed(variables) is variables
+        assert files.typed(variables) is variables
         assert not become_files(variables)
 
-    def test_takes_no_more_than_the_engine_does(self, blobs: BlobSettings, scan: BlobReference) -> None:
-        files = ResultFiles(blobs, largest=len(SCAN) + 10)
+    def test_takes_no_more_than_the_engine_does(
+        self, blobs: BlobSettings, stop: InstantStop, scan: BlobReference
+    ) -> None:
+        files = ResultFiles(blobs, stop, largest=len(SCAN) + 10)
         files.typed({"one": scan.as_file().to_json()})
         with pytest.raises(VariableError, match=f"'two': {len(SCAN)} bytes"):
             files.typed({"one": scan.as_file().to_json(), "two": scan.as_file().to_json()})
@@ -110,14 +117,14 @@ class TestTyped:
         ],
     )
     def test_refuses_what_leads_to_no_content(
-        self, blobs: BlobSettings, scan: BlobReference, change: Mapping[str, object], words: str
+        self, files: ResultFiles, scan: BlobReference, change: Mapping[str, object], words: str
     ) -> None:
         with pytest.raises(VariableError, match=rf"'scan'.*{words}"):
-            ResultFiles(blobs).typed({"scan": {**scan.as_file().to_json(), **change}})
+            files.typed({"scan": {**scan.as_file().to_json(), **change}})
 
-    def test_refuses_a_file_where_no_store_is_set(self, scan: BlobReference) -> None:
+    def test_refuses_a_file_where_no_store_is_set(self, stop: InstantStop, scan: BlobReference) -> None:
         with pytest.raises(VariableError, match=r"'scan'.*PROCOS_BLOBS_URL"):
-            ResultFiles(BlobSettings()).typed({"scan": scan.as_file().to_json()})
+            ResultFiles(BlobSettings(), stop).typed({"scan": scan.as_file().to_json()})
 
 
 class TestReporter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +14,15 @@ from procos.testing import FakeLedger, dispatch_ref
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
+
+    from procos.testing import FrozenClock
 
 
 class SlowLedger(FakeLedger):
     """Closes when the test lets it, and notes how many at a time."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: FrozenClock) -> None:
+        super().__init__(clock)
         self.may_go_on, self.was_asked = threading.Event(), threading.Event()
         self.batches: list[int] = []
         self._outages: int | None = None
@@ -40,8 +42,8 @@ class SlowLedger(FakeLedger):
 
 
 @pytest.fixture
-def ledger() -> SlowLedger:
-    return SlowLedger()
+def ledger(clock: FrozenClock) -> SlowLedger:
+    return SlowLedger(clock)
 
 
 def ended(name: str) -> Ended:
@@ -98,3 +100,14 @@ class TestSettler:
         settler.shut_down()
         added(settler, ["late"])
         assert list(ledger.closed) == ["step-late"]
+
+    def test_notes_whose_results_are_put_aside(self, ledger: SlowLedger, clock: FrozenClock) -> None:
+        refs = [dispatch_ref(f"step-{number}") for number in range(MOST_AT_ONCE + 1)]
+        ledger.reserve(refs, "ai", timedelta(seconds=20))
+        clock.advance(seconds=100)
+        settler = Settler(ledger)
+        for ref in refs:
+            settler.note_parked(ref)
+        settler.shut_down()
+        assert ledger.list_silent("ai", silence=timedelta(seconds=100), age=timedelta(days=1)) == []
+        assert ledger.batches == []
