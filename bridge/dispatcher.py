@@ -1,8 +1,8 @@
-"""From a fetched batch to messages on RabbitMQ: reserve in the ledger, publish, and give back what was refused.
+"""From a fetched batch to dispatches, which `Delivery` brings to the broker: one batch of a queue after the other.
 
-What the broker may or may not have is published again under the same Celery id until it is known; what cannot be
-dispatched at all (unknown topic, unreadable variable) is an incident at once. What has waited for its turn for half of
-its lock, while the broker was away, is given back. Steps with files come a little later, on threads of their own.
+What cannot be dispatched at all (unknown topic, unreadable variable) is an incident at once. What has waited for its
+turn for half of its lock, while the broker was away, is given back. Steps with files come a little later, on threads of
+their own.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from bridge.delivery import Delivery
 from bridge.fetched import dispatch_of
 from bridge.heartbeats import Heartbeats
 from bridge.incoming_files import IncomingFiles
-from bridge.model_constants import NO_CONSTANTS
+from bridge.model_constants import NO_CONSTANTS, put_off_unread
 from bridge.porters import Porters
-from bridge.publisher import Publication, Receipt
-from bridge.reserving import reserved
-from bridge.undispatched import refuse
+from bridge.publisher import Publication
+from bridge.reserving import adopted
+from bridge.undispatched import refuse, unlock
 from procos import metrics
 from procos.domain.errors import (
     EngineError,
@@ -45,11 +47,11 @@ if TYPE_CHECKING:
     from procos.engine.protocol import Engine
     from procos.routes import Route
 
-REPUBLISH_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 BEAT_SECONDS = 1.0
 LARGEST_SHARE = 0.5  # of its lock that an external task may wait for its turn
 NO_BLOBS = BlobSettings()
 NO_PORTER = "no thread is free for them: the store is slow, or hangs"
+HUNG = "a thread has hung over them for a whole lock; restarting the bridge frees it"
 
 log = get_logger(__name__)
 
@@ -76,6 +78,7 @@ class Dispatcher:
     ) -> None:
         self._engine, self._ledger, self._publisher = engine, ledger, publisher
         self._routes, self._queue, self._lease = routes, queue, lease
+        self._delivery = Delivery(engine, ledger, publisher, queue=queue, lease=lease, stop=stop, beat=beat)
         self._largest_input, self._constants = largest_input, constants
         self._stop, self._beat, self._clock = stop, beat, clock
         self._files = IncomingFiles(engine, blobs, lease=lease, stop=stop, beat=beat, clock=clock)
@@ -85,8 +88,6 @@ class Dispatcher:
         self._locks = {topic: route.lock_duration or lease for topic, route in routes.items()}
         self._turn = threading.Lock()
         self._in_hand: list[frozenset[ExternalTaskId]] = []  # of each thread, those included that wait for their turn
-        self._doubtful: set[ExternalTaskId] = set()
-        """Those of this turn that an earlier publication may have brought to the broker."""
 
     def dispatch(self, fetched: Sequence[ExternalTask]) -> None:
         """Bring every fetched external task to the broker, to the engine as an incident, or back.
@@ -104,15 +105,12 @@ class Dispatcher:
                 plain, bearing = self._divided(self._fresh(fetched, self._clock() - fetched_at))
                 try:
                     self._dispatch_now(plain)
+                    hung = self._porters.take_away(bearing)
+                    bearing = self._not_adopted(bearing)
                 except BaseException:
                     self._give_up(bearing)
                     raise
-            left = self._porters.take(bearing)
-            if self._stop.is_set():
-                self._give_up(left)
-            else:
-                for task in left:
-                    self._files.put_off(task, self._routes[task.topic], NO_PORTER)
+            self._have_brought(bearing, hung)
         finally:
             self._in_hand.remove(batch)
 
@@ -144,6 +142,16 @@ class Dispatcher:
             self._give_up(self._porters.end())
         return self._porters.join(seconds)
 
+    def _have_brought(self, tasks: Sequence[ExternalTask], hung: Collection[ExternalTaskId]) -> None:
+        """Hand steps to the porters; those they do not take, or hang over, are put off."""
+        left = [task for task in tasks if task.id in hung]
+        left += self._porters.take(task for task in tasks if task.id not in hung)
+        if self._stop.is_set():
+            self._give_up(left)
+            return
+        for task in left:
+            self._files.put_off(task, self._routes[task.topic], HUNG if task.id in hung else NO_PORTER)
+
     def _divided(self, fetched: Sequence[ExternalTask]) -> tuple[list[ExternalTask], list[ExternalTask]]:
         """Divide a fetch into what is dispatched at once, and steps whose files are to be brought first."""
         divided: tuple[list[ExternalTask], list[ExternalTask]] = ([], [])
@@ -156,23 +164,25 @@ class Dispatcher:
         while not self._turn.acquire(timeout=BEAT_SECONDS):
             self._beat()
         try:
-            self._doubtful.clear()
             yield
         finally:
             self._turn.release()
 
     def _dispatch_now(self, tasks: Iterable[ExternalTask]) -> None:
-        self._publish(self._reserved([p for task in tasks if (p := self._prepared(task))]))
+        self._delivery.deliver([p for task in tasks if (p := self._prepared(task))])
 
     def _bring(self, task: ExternalTask) -> None:
         """Bring the files of a step to the store, and dispatch it; on a thread of the porters.
 
         Reserved before its files are there, it would count as in flight while a store hangs.
         """
-        if (brought := self._files.brought(task, self._routes[task.topic])) is None:
+        route, is_ours = self._routes[task.topic], partial(self._porters.have, task)
+        if (brought := self._files.brought(task, route, is_ours)) is None:
             return
         kept_at = self._clock()  # its lock was renewed then, and the turn may be another's for long
         with self._my_turn():
+            if not is_ours():
+                return
             try:
                 self._dispatch_now(self._fresh([brought], self._clock() - kept_at))
             except PublishRefusedError as error:
@@ -182,7 +192,7 @@ class Dispatcher:
     def _give_up(self, tasks: Sequence[ExternalTask]) -> None:
         for task in tasks:
             metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
-        self._unlock(task.id for task in tasks)
+        unlock(self._engine, [task.id for task in tasks], beat=self._beat)
 
     def _fresh(self, fetched: Sequence[ExternalTask], waited: float) -> list[ExternalTask]:
         """Return what has most of its lock left, and give back the rest; what has run out may be another's by now."""
@@ -191,109 +201,46 @@ class Dispatcher:
             log.warning("dispatcher.waited_too_long", count=len(stale), seconds=round(waited), queue=self._queue)
         for task, _ in stale:
             metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
-        self._unlock(task.id for task, share in stale if share < 1)
+        unlock(self._engine, [task.id for task, share in stale if share < 1], beat=self._beat)
         return [task for task, share in shares if share <= LARGEST_SHARE]
 
     def _prepared(self, task: ExternalTask) -> Publication | None:
         try:
             route = self._route(task.topic)
             dispatch = dispatch_of(task, route, largest=self._largest_input)
-        except (UnknownTopicError, VariableError, ModelError) as error:
-            self._beat()
+            named = self._constants.named(dispatch, task)
+        except UnknownTopicError as error:
             refuse(self._engine, task, error)
+        except (VariableError, ModelError) as error:
+            if not self._is_adopted(task):
+                refuse(self._engine, task, error)
+        except (EngineError, UnreachableError) as error:
+            if not self._is_adopted(task):
+                put_off_unread(self._engine, task, route, error)
         else:
-            if named := self._constants.named(dispatch, task, route, self._engine):
-                return Publication(dispatch=named, route=route)
-            self._beat()
+            return Publication(dispatch=named, route=route)
+        self._beat()
         return None
+
+    def _is_adopted(self, task: ExternalTask) -> bool:
+        """Whether a dispatch of it is under way; while that is not known, it is offered again."""
+        try:
+            return not self._not_adopted([task])
+        except LedgerUnreachableError:
+            metrics.dropped(task.topic, metrics.Drop.UNRESERVED)
+            unlock(self._engine, [task.id], beat=self._beat)
+            return True
+
+    def _not_adopted(self, tasks: Sequence[ExternalTask]) -> list[ExternalTask]:
+        """Take over steps that are under way already, whatever has become of their files and models; returns the rest.
+
+        Failing one at the engine would have it run twice: the next fetch would be of another try.
+        """
+        taken = adopted(self._ledger, tasks, self._queue, [self._locks[task.topic] for task in tasks])
+        return [task for task in tasks if task.id not in taken]
 
     def _route(self, topic: Topic) -> Route:
         try:
             return self._routes[topic]
         except KeyError:
             raise UnknownTopicError(topic, [str(known) for known in self._routes]) from None
-
-    def _reserved(self, publications: Sequence[Publication]) -> list[Publication]:
-        """Reserve the entries; returns what is to be published, under the tokens that count."""
-        try:
-            batch = reserved(self._ledger, publications, self._queue, lease=self._lease)
-        except LedgerUnreachableError:
-            for publication in publications:
-                metrics.dropped(publication.dispatch.ref.topic, metrics.Drop.UNRESERVED)
-            self._unlock(_ids(publications))
-            raise
-        self._doubtful.update(batch.doubtful)
-        self._unlock(batch.without_place)
-        return batch.chosen
-
-    def _publish(self, publications: Sequence[Publication]) -> None:
-        waits = iter(REPUBLISH_SECONDS)
-        refused: list[Publication] = []
-        while publications:
-            by_receipt = self._sent(publications)
-            refused += by_receipt[Receipt.REFUSED]
-            publications = by_receipt[Receipt.UNKNOWN]
-            self._doubtful.update(_ids(publications))
-            try:
-                self._note_published(by_receipt[Receipt.CONFIRMED])
-            except LedgerUnreachableError:
-                self._unlock(_ids([*publications, *refused]))  # still reserved, as below
-                raise
-            if publications and self._stop.wait(next(waits, REPUBLISH_SECONDS[-1])):
-                # Still reserved, so that whoever fetches them publishes them under the same Celery ids.
-                log.warning("dispatcher.stopped_unpublished", count=len(publications), queue=self._queue)
-                self._unlock(_ids(publications))
-                break
-        self._give_back(refused)
-
-    def _sent(self, publications: Sequence[Publication]) -> Mapping[Receipt, list[Publication]]:
-        self._beat()
-        with metrics.publishing(self._queue):
-            receipts = self._publisher.publish(publications)
-        grouped: dict[Receipt, list[Publication]] = {receipt: [] for receipt in Receipt}
-        for publication, receipt in zip(publications, receipts, strict=True):
-            metrics.published(publication.dispatch.ref.topic, self._queue, receipt.value)
-            grouped[receipt].append(publication)
-        return grouped
-
-    def _note_published(self, publications: Sequence[Publication]) -> None:
-        if not publications:
-            return
-        self._ledger.mark_published([p.dispatch.ref for p in publications])
-        for publication in publications:
-            ref = publication.dispatch.ref
-            log.info(
-                "external_task.dispatched",
-                external_task_id=ref.external_task_id,
-                topic=ref.topic,
-                queue=self._queue,
-                process_instance_id=ref.process_instance_id,
-            )
-
-    def _give_back(self, publications: Sequence[Publication]) -> None:
-        """Unlock what the broker has no place for; what it may have all the same keeps its entry, and its Celery id.
-
-        Raises:
-            PublishRefusedError: there was something, so that the poller pauses.
-        """
-        refs = [publication.dispatch.ref for publication in publications]
-        try:
-            for ref in (ref for ref in refs if ref.external_task_id not in self._doubtful):
-                if self._ledger.forget(ref.external_task_id, ref.token, self._queue):
-                    metrics.dropped(ref.topic, metrics.Drop.GIVEN_BACK)
-        finally:
-            self._unlock(_ids(publications))
-        if refs:
-            raise PublishRefusedError(self._queue, len(refs))
-
-    def _unlock(self, external_task_ids: Iterable[ExternalTaskId]) -> None:
-        for external_task_id in external_task_ids:
-            self._beat()
-            try:
-                self._engine.unlock(external_task_id)
-            except (EngineError, UnreachableError) as error:
-                log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
-
-
-def _ids(publications: Iterable[Publication]) -> list[ExternalTaskId]:
-    return [publication.dispatch.ref.external_task_id for publication in publications]

@@ -73,24 +73,29 @@ class IncomingFiles:
         """Whether a step has files that are to be brought."""
         return self._blobs.url is not None and any(_is_file(typed) for typed in task.variables.values())
 
-    def brought(self, task: ExternalTask, route: Route) -> ExternalTask | None:
-        """Return the task with its files in the store, or nothing: it is refused, or put off, and that is said."""
+    def brought(self, task: ExternalTask, route: Route, is_ours: Callable[[], bool]) -> ExternalTask | None:
+        """Return the task with its files in the store, or nothing: it is refused, or put off, and that is said.
+
+        To a step that is not ours any more nothing is done: it was put off, and may be under way by now.
+        """
         try:
-            kept = self.kept(task, route)
+            if kept := self.kept(task, route, is_ours):
+                self._tries.pop(task.id, None)
+                return kept
         except (VariableError, SettingsError) as error:
-            refuse(self._engine, task, error)
+            if is_ours():
+                refuse(self._engine, task, error)
         except (EngineError, UnreachableError) as error:  # the next step may fare better
-            self.put_off(task, route, error)
+            if is_ours():
+                self.put_off(task, route, error)
         except Exception as error:  # else its lock would run out, and it would come again without a word to anybody
-            self.put_off(task, route, f"{type(error).__name__}; the bridge's log says more")
+            if is_ours():
+                self.put_off(task, route, f"{type(error).__name__}; the bridge's log says more")
             raise
-        else:
-            self._tries.pop(task.id, None)
-            return kept
         return None
 
-    def kept(self, task: ExternalTask, route: Route) -> ExternalTask:
-        """Return the task with references in place of its files, which are in the store then.
+    def kept(self, task: ExternalTask, route: Route, is_ours: Callable[[], bool]) -> ExternalTask | None:
+        """Return the task with references in place of its files, which are in the store then, if it is ours still.
 
         Raises:
             VariableError: a file is too large, is gone, or took longer than half of the lock, try after try.
@@ -105,6 +110,9 @@ class IncomingFiles:
             if _is_file(typed):
                 self._engine.lock(task.id, task.lease.holder, lock)
                 variables[name] = self._reference(task, name, typed, seconds=lock.total_seconds() * SHARE)
+                if not is_ours():
+                    log.warning("file.too_late", external_task_id=task.id, topic=task.topic)
+                    return None
         self._engine.lock(task.id, task.lease.holder, lock)
         return replace(task, variables=variables)
 

@@ -18,7 +18,7 @@ ENTRY_FIELDS = (
     "state", "token", "holder", "lease_ms", "topic", "instance", "activity", "retries",
     "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses", "starts", "retry_config",
 )  # fmt: skip
-KNOWN_FIELDS = ("state", "token", "due_at", "ahead")
+KNOWN_FIELDS = ("state", "token", "due_at", "ahead", "retries")
 
 
 class Reservation(StrEnum):
@@ -129,6 +129,7 @@ class Known:
     """In milliseconds of the engine's clock, as far as the last fetch has told how that differs from Redis's."""
     is_due: bool = False
     """Whether that moment has come; Redis's clock alone tells."""
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,7 @@ def known(fields: Mapping[str, str | None], now: int) -> Known:
         token=Token(_number(fields.get("token")) or 0),
         due_at=None if due_at is None else due_at + (_number(fields.get("ahead")) or 0),
         is_due=due_at is not None and due_at <= now,
+        retries=_number(fields.get("retries")),
     )
 
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.undispatched import put_off
-from procos.domain.errors import EngineError, UnreachableError
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
     from procos.domain.dispatch import Dispatch
+    from procos.domain.errors import ProcosError
     from procos.domain.external_task import ExternalTask
     from procos.domain.variables import TypedValue
     from procos.engine.protocol import Engine
@@ -32,15 +32,13 @@ class ModelConstants:
     def __init__(self, topics: Container[str], read: Callable[[ExternalTask], Mapping[str, str]]) -> None:
         self._topics, self._read = topics, read
 
-    def named(self, dispatch: Dispatch, task: ExternalTask, route: Route, engine: Engine) -> Dispatch | None:
-        """Return the dispatch with the names of its constants; None where its model cannot be read: it is put off."""
-        try:
-            constants = self.among(task)
-        except (EngineError, UnreachableError) as error:
-            log.warning("external_task.put_off", external_task_id=task.id, topic=task.topic, reason=str(error))
-            text = f"its model cannot be read, which must say what may name secrets, tried again: {error}"
-            put_off(engine, task, route, text)
-            return None
+    def named(self, dispatch: Dispatch, task: ExternalTask) -> Dispatch:
+        """Return the dispatch with the names of its constants.
+
+        Raises:
+            EngineError, UnreachableError: the model cannot be read now.
+        """
+        constants = self.among(task)
         return replace(dispatch, constants=constants) if constants else dispatch
 
     def among(self, task: ExternalTask) -> tuple[str, ...]:
@@ -60,6 +58,13 @@ class ModelConstants:
 
 NO_CONSTANTS = ModelConstants(frozenset(), lambda _: {})
 """For topics of which none may have secrets."""
+
+
+def put_off_unread(engine: Engine, task: ExternalTask, route: Route, error: ProcosError) -> None:
+    """Have a step offered again in a while whose model cannot be read now."""
+    log.warning("external_task.put_off", external_task_id=task.id, topic=task.topic, reason=str(error))
+    text = f"its model cannot be read, which must say what may name secrets, tried again: {error}"
+    put_off(engine, task, route, text)
 
 
 def _may_name_secrets(typed: TypedValue) -> bool:

@@ -2,9 +2,11 @@
 
 Each dispatcher has some of its own. They start when there is something to bring, and end when nothing is left. A driver
 that hangs keeps its thread until it returns, since none of them can be told to stop; so there are several, what waits
-for them is limited, and none of them keeps the bridge from ending. When all of them hang, steps go to other bridges
-that may reach the store, and the health server says so: a restart helps. What they have in hand is not in the ledger
-yet: a bridge that dies leaves steps behind that are locked and unknown, which `Orphans` and `Succession` look for.
+for them is limited, and none of them keeps the bridge from ending. A step that one of them hangs over is taken from it
+when it is fetched again, and what that thread ends with is nobody's: another one, or another bridge, may fare better.
+When all of them hang, steps go to other bridges, and the health server says so: a restart helps. What they have in hand
+is not in the ledger yet: a bridge that dies leaves steps behind that are locked and unknown, which `Orphans` and
+`Succession` look for.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from procos import metrics
@@ -35,6 +38,15 @@ PATIENCE_SECONDS = 1.0
 log = get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _InHand:
+    """A step that waits, or is on its way: since when, and since when a thread has it."""
+
+    task: ExternalTask
+    taken: float
+    begun: float | None = None
+
+
 class Porters:
     """Brings files of steps.
 
@@ -54,9 +66,9 @@ class Porters:
         self._bring, self._heartbeats, self._name = bring, heartbeats, name
         self._within, self._clock = within, clock
         self._changed = threading.Condition()
-        self._waiting: deque[ExternalTask] = deque()
-        self._in_hand: dict[ExternalTaskId, tuple[Topic, float]] = {}
-        """What waits, and what is on its way: its topic, and since when."""
+        self._waiting: deque[_InHand] = deque()
+        self._in_hand: dict[ExternalTaskId, _InHand] = {}
+        """What waits, and what is on its way."""
         self._threads = 0
         self._is_ending = False
 
@@ -75,10 +87,26 @@ class Porters:
         """Whether this step waits, or is on its way."""
         return external_task_id in self._in_hand
 
+    def take_away(self, tasks: Iterable[ExternalTask]) -> frozenset[ExternalTaskId]:
+        """Take steps that are fetched again from threads that hang over them; returns which."""
+        latest = self._clock() - self._within.total_seconds()
+        with self._changed:
+            before = [each for task in tasks if (each := self._in_hand.get(task.id)) is not None]
+            hung = frozenset(each.task.id for each in before if each.begun is not None and each.begun < latest)
+            for external_task_id in hung:
+                del self._in_hand[external_task_id]
+            self._changed.notify_all()
+        return hung
+
+    def have(self, task: ExternalTask) -> bool:
+        """Whether this fetch of a step is in hand still; a thread that has hung over it must ask."""
+        in_hand = self._in_hand.get(task.id)
+        return in_hand is not None and in_hand.task is task
+
     def count(self, topics: Collection[Topic]) -> int:
         """Count what is in hand of these topics; not what a store that hangs has held up for longer than its lock."""
         since = self._clock() - self._within.total_seconds()
-        return sum(topic in topics and taken >= since for topic, taken in tuple(self._in_hand.values()))
+        return sum(each.task.topic in topics and each.taken >= since for each in tuple(self._in_hand.values()))
 
     def end(self) -> list[ExternalTask]:
         """Take nothing from now on, and return what no thread has begun with; it is the caller's again."""
@@ -92,7 +120,7 @@ class Porters:
 
     def _give_up_waiting(self) -> list[ExternalTask]:
         with self._changed:
-            waiting = list(self._waiting)
+            waiting = [each.task for each in self._waiting]
             self._waiting.clear()
             for task in waiting:
                 del self._in_hand[task.id]
@@ -108,8 +136,8 @@ class Porters:
             has_room = self._changed.wait_for(self._has_room, max(until - time.monotonic(), 0.0))
             if self._is_ending or not has_room or not self._has_thread():
                 return False
-            self._waiting.append(task)
-            self._in_hand[task.id] = (task.topic, self._clock())
+            self._in_hand[task.id] = _InHand(task, taken=self._clock())
+            self._waiting.append(self._in_hand[task.id])
         return True
 
     def _has_thread(self) -> bool:
@@ -141,7 +169,8 @@ class Porters:
                 log.exception("porter.failed", external_task_id=task.id, topic=task.topic)
             finally:
                 with self._changed:
-                    self._in_hand.pop(task.id, None)
+                    if self.have(task):
+                        del self._in_hand[task.id]
                     self._changed.notify_all()
 
     def _next(self) -> ExternalTask | None:
@@ -152,4 +181,6 @@ class Porters:
                 return None
             self._heartbeats.beat(self._name)
             self._changed.notify_all()
-            return self._waiting.popleft()
+            next_one = self._waiting.popleft()
+            next_one.begun = self._clock()
+            return next_one.task

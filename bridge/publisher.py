@@ -1,7 +1,9 @@
 """Publishes dispatches as Celery tasks, and knows of each whether the broker has it.
 
 A fetched batch is published on one channel in confirm mode, then awaited together: a confirm awaited per message costs
-a third of the throughput. Each publisher belongs to one thread at a time, since channels are not thread-safe.
+a third of the throughput. Over a message that is too large for it the broker closes the channel, with all that was on
+it; what it had not answered for goes alone the next time, so that it is known whose fault that was, and nobody else
+waits. Each publisher belongs to one thread at a time, since channels are not thread-safe.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from procos.domain.dispatch import Dispatch
     from procos.routes import Route
 
+PRECONDITION_FAILED = 406
+"""The code by which AMQP's brokers close a channel over one message, which is too large for them."""
 LAST_WORDS_SECONDS = 10
 """Between the limit a task can catch and the one that kills its process; threads know neither."""
 
@@ -37,11 +41,12 @@ log = get_logger(__name__)
 
 
 class Receipt(StrEnum):
-    """What the broker said about one publication."""
+    """What the broker said about one publication: it has it, has no place for it, does not say, or never takes it."""
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    TOO_LARGE = "too_large"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,8 @@ class CeleryPublisher:
         self._timeout = confirm_timeout
         self._time_limit = time_limit
         self._channel: _ConfirmingChannel | None = None
+        self._suspects: frozenset[str] = frozenset()
+        """Celery ids of what was on a channel that the broker has closed over one of them."""
 
     def ready(self) -> None:
         """Have a connection, anew where the broker has closed the one there was.
@@ -87,21 +94,44 @@ class CeleryPublisher:
 
     def publish(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
         """Publish a batch and wait for the broker's confirms; what is not known in time is UNKNOWN."""
+        if self._suspects.isdisjoint(publication.dispatch.ref.celery_id for publication in publications):
+            return self._published(publications)
+        receipts: list[Receipt] = []
+        for publication in publications:
+            receipts += self._published([publication])
+            if receipts[-1] is Receipt.UNKNOWN:  # the broker is away: the rest would only wait for it too
+                break
+        return receipts + [Receipt.UNKNOWN] * (len(publications) - len(receipts))
+
+    def _published(self, publications: Sequence[Publication]) -> Sequence[Receipt]:
+        """Publish these on one channel."""
         try:
             channel = self._channel = self._channel or _ConfirmingChannel(self._app, self._timeout)
         except Exception as error:  # noqa: BLE001  # any transport's error: nothing was sent, all may be tried again
             log.warning("publisher.broker_unreachable", reason=str(error) or type(error).__name__)
             return [Receipt.UNKNOWN] * len(publications)
+        ids = [publication.dispatch.ref.celery_id for publication in publications]
         try:
             for publication in publications:
                 self._send(publication, channel)
             channel.settle()
         except Exception as error:  # noqa: BLE001  # the same: what was not confirmed is published again
-            log.warning("publisher.connection_lost", reason=str(error) or type(error).__name__)
-        receipts = [channel.receipts.get(p.dispatch.ref.celery_id, Receipt.UNKNOWN) for p in publications]
+            self._note_lost(error, channel, ids)
+        receipts = [channel.receipts.get(celery_id, Receipt.UNKNOWN) for celery_id in ids]
         # A fresh connection declares the queues again, which is what a refusal asks for.
         self._recycle(channel, lost=any(receipt is not Receipt.CONFIRMED for receipt in receipts))
         return receipts
+
+    def _note_lost(self, error: Exception, channel: _ConfirmingChannel, ids: Sequence[str]) -> None:
+        reason = str(error) or type(error).__name__
+        if getattr(error, "reply_code", None) != PRECONDITION_FAILED:
+            log.warning("publisher.connection_lost", reason=reason)
+            return
+        log.warning("publisher.channel_closed", reason=reason, messages=len(ids))
+        if len(ids) == 1:
+            channel.receipts.setdefault(ids[0], Receipt.TOO_LARGE)
+        else:
+            self._suspects = frozenset(ids).difference(channel.receipts)
 
     def close(self) -> None:
         """Close the connection."""

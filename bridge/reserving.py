@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from bridge.fetched import reference_of
 from bridge.ledger_values import Reservation
 from procos import metrics
 from procos.ledger_keys import State
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from bridge.ledger import Ledger
-    from bridge.ledger_values import Reserved
+    from bridge.ledger_values import Known, Reserved
     from bridge.publisher import Publication
-    from procos.domain.external_task import ExternalTaskId, Topic
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
+
+UNDER_WAY = frozenset({State.PUBLISHED, State.STARTED, State.REPORTING})
 
 log = get_logger(__name__)
 
@@ -60,6 +63,35 @@ def reserved(ledger: Ledger, publications: Sequence[Publication], queue: str, *,
                     batch.doubtful.append(ref.external_task_id)
                 batch.chosen.append(replace(publication, dispatch=replace(publication.dispatch, ref=ref)))
     return batch
+
+
+def adopted(
+    ledger: Ledger, tasks: Sequence[ExternalTask], queue: str, leases: Sequence[timedelta]
+) -> frozenset[ExternalTaskId]:
+    """Take over those external tasks of which a dispatch is under way, without a look at what they carry.
+
+    Raises:
+        LedgerUnreachableError: it is not known of which.
+    """
+    known = ledger.known([task.id for task in tasks]) if tasks else {}
+    under_way = [
+        (reference_of(task, task.lease), lease)
+        for task, lease in zip(tasks, leases, strict=True)
+        if task.lease and (entry := known.get(task.id)) and _is_under_way(entry, task)
+    ]
+    if not under_way:
+        return frozenset()
+    refs = [ref for ref, _ in under_way]
+    answers = zip(refs, ledger.reserve(refs, queue, [lease for _, lease in under_way]), strict=True)
+    ended = [(ref, answer) for ref, answer in answers if answer.reservation in {Reservation.ADOPTED, Reservation.ENDED}]
+    for ref, answer in ended:  # any other is reserved once more when it can be dispatched
+        log.info("external_task.adopted", external_task_id=ref.external_task_id, celery_id=ref.celery_id)
+        _count(ref.topic, answer)
+    return frozenset(ref.external_task_id for ref, _ in ended)
+
+
+def _is_under_way(entry: Known, task: ExternalTask) -> bool:
+    return entry.state in UNDER_WAY and entry.retries == task.retries
 
 
 def _count(topic: Topic, answer: Reserved) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a fetched step that cannot be dispatched: an incident, or a try that was none, after a while.
+"""What becomes of a fetched step that cannot be dispatched: an incident, a try that was none, or another's at once.
 
 Unlocking what is put off would have it fetched again at once, for ever. Its reason stands in Cockpit meanwhile.
 """
@@ -14,8 +14,11 @@ from procos.domain.retry import RETRY_CONFIG, policy_from_model
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from procos.domain.dispatch import DispatchRef
     from procos.domain.errors import ProcosError
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
     from procos.engine.protocol import Engine
     from procos.routes import Route
 
@@ -27,15 +30,12 @@ log = get_logger(__name__)
 
 def refuse(engine: Engine, task: ExternalTask, error: ProcosError) -> None:
     """Make an incident of a step that no retry can help."""
-    log.error("external_task.refused", external_task_id=task.id, topic=task.topic, reason=str(error))
-    text = str(error)
-    try:
-        engine.fail(task.id, _holder(task), message=text, details=text, retries=0, retry_in=timedelta(0))
-    except (EngineError, UnreachableError) as reason:
-        log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(reason))
-        metrics.dropped(task.topic, metrics.Drop.OFFERED_AGAIN)
-    else:
-        metrics.settled(task.topic, "incident")
+    _refuse(engine, task.id, task.topic, _holder(task), error)
+
+
+def refuse_dispatched(engine: Engine, ref: DispatchRef, error: ProcosError) -> None:
+    """Make an incident of a step that was reserved already."""
+    _refuse(engine, ref.external_task_id, ref.topic, ref.holder, error)
 
 
 def put_off(engine: Engine, task: ExternalTask, route: Route, reason: str) -> None:
@@ -49,6 +49,28 @@ def put_off(engine: Engine, task: ExternalTask, route: Route, reason: str) -> No
     except (EngineError, UnreachableError) as error:
         log.warning("external_task.refusal_not_reported", external_task_id=task.id, reason=str(error))
     metrics.dropped(task.topic, metrics.Drop.GIVEN_BACK)
+
+
+def unlock(engine: Engine, ids: Iterable[ExternalTaskId], *, beat: Callable[[], None]) -> None:
+    """Give steps back, for anybody to fetch; what the engine does not take now is offered when its lock runs out."""
+    for external_task_id in ids:
+        beat()
+        try:
+            engine.unlock(external_task_id)
+        except (EngineError, UnreachableError) as error:
+            log.warning("external_task.unlock_failed", external_task_id=external_task_id, reason=str(error))
+
+
+def _refuse(engine: Engine, task_id: ExternalTaskId, topic: Topic, holder: str, error: ProcosError) -> None:
+    log.error("external_task.refused", external_task_id=task_id, topic=topic, reason=str(error))
+    text = str(error)
+    try:
+        engine.fail(task_id, holder, message=text, details=text, retries=0, retry_in=timedelta(0))
+    except (EngineError, UnreachableError) as reason:
+        log.warning("external_task.refusal_not_reported", external_task_id=task_id, reason=str(reason))
+        metrics.dropped(topic, metrics.Drop.OFFERED_AGAIN)
+    else:
+        metrics.settled(topic, "incident")
 
 
 def _holder(task: ExternalTask) -> str:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from procos.domain.addresses import has_scheme, rest_root, web_address
+from procos.domain.message_size import LARGEST_MESSAGE
 from procos.domain.variables import LARGEST_TOGETHER
 
 
@@ -117,7 +118,10 @@ class BridgeSettings(Section):
     completers: int = Field(8, ge=1, le=64, description="Calls to the engine that report outcomes at the same time.")
     bulk_verdicts: bool = Field(True, description="Report outcomes in lists, where the engine takes them.")
     largest_input: int = Field(
-        LARGEST_TOGETHER, ge=1024, description="Bytes the variables of one step may have together."
+        LARGEST_TOGETHER,
+        ge=1024,
+        le=LARGEST_MESSAGE,
+        description="Bytes the variables of one step may have together.",
     )
     unknown_topics: Literal["fail", "leave"] = Field(
         "fail", description="External tasks of topics without a route: make an incident, or leave them to others."
@@ -164,7 +168,9 @@ class WorkerSettings(Section):
 
     concurrency: int | None = Field(None, ge=1, description="Slots; default 16 threads for ai, 2 processes else.")
     time_limit: float = Field(600.0, gt=0, description="Seconds a task may take where its route does not say.")
-    largest_result: int = Field(LARGEST_TOGETHER, ge=1024, description="Bytes the result of one step may have.")
+    largest_result: int = Field(
+        LARGEST_TOGETHER, ge=1024, le=LARGEST_MESSAGE, description="Bytes the result of one step may have."
+    )
     largest_message: int = Field(
         8 * LARGEST_TOGETHER, ge=1024, description="Bytes of a message that a worker still reads; the rest it refuses."
     )

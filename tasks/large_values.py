@@ -41,6 +41,8 @@ class Limit:
 
     bytes: int
     cure: str
+    travels: bool = True
+    """Whether all of it goes into a message."""
 
 
 def readable(model: type[BaseModel], variables: Mapping[str, object], settings: Settings) -> Mapping[str, object]:
@@ -78,7 +80,7 @@ def largest_result(settings: Settings) -> Limit:
     carried = settings.worker.largest_result
     if settings.blobs.url is None:
         return Limit(bytes=carried, cure="PROCOS_BLOBS_URL names a store that would keep it")
-    return Limit(bytes=max(carried, settings.blobs.largest), cure="")
+    return Limit(bytes=max(carried, settings.blobs.largest), cure="", travels=False)
 
 
 def kept_apart(outcome: Outcome, *, under: str, settings: Settings) -> Outcome:

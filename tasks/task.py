@@ -234,10 +234,10 @@ def _called(
         returned = function(request) if context is None else function(request, context)
     except BusinessError as error:
         error.variables = with_references_written(error.variables)
-        rules.check(error.variables, largest=limit.bytes, cure=limit.cure)
+        rules.check(error.variables, largest=limit.bytes, cure=limit.cure, travels=limit.travels)
         raise
     result = _as_variables(returned)
-    rules.check(result, largest=limit.bytes, cure=limit.cure)
+    rules.check(result, largest=limit.bytes, cure=limit.cure, travels=limit.travels)
     return result
 
 

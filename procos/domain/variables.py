@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from procos.domain.errors import VariableError
+from procos.domain.message_size import LARGEST_MESSAGE, may_be_too_large, too_large, travelling_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ LONGEST_NAME = 255
 DEEPEST = 100
 """Levels of lists and objects inside each other; Python's pickle, between a worker and its processes, ends near 300."""
 LARGEST_TOGETHER = 8 * 1024 * 1024
-"""Bytes of variables in one message; RabbitMQ 4 refuses messages over 16 MiB."""
+"""Bytes of variables in one message, unless a setting says otherwise."""
 LARGEST_NUMBER = 10 ** (LONGEST_STRING - 1)
 CODEC_MARKER = {"__type__", "__value__"}
 """An object of these keys alone is a marker of the task queue's codec: it would not arrive as what it is."""
@@ -116,30 +117,34 @@ def is_carried(typed: TypedValue) -> bool:
     return typed.type not in {FILE, BYTES}
 
 
-def check(variables: Mapping[str, object], *, largest: int = LARGEST_TOGETHER, cure: str = "") -> None:
-    """Make sure that every value can become an engine variable, and that together they have at most `largest` bytes.
+def check(
+    variables: Mapping[str, object], *, largest: int = LARGEST_TOGETHER, cure: str = "", travels: bool = True
+) -> None:
+    """Make sure that every value can become an engine variable, and that together they are not too large.
 
     Raises:
         VariableError: for the first that cannot, or the largest of too many bytes, with the cure where there is one.
     """
-    check_size({name: to_engine(name, value) for name, value in variables.items()}, largest=largest, cure=cure)
+    typed = {name: to_engine(name, value) for name, value in variables.items()}
+    check_size(typed, largest=largest, cure=cure, travels=travels)
 
 
-def check_size(variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TOGETHER, cure: str = "") -> None:
-    """Make sure that the variables fit a message: brokers refuse large ones, and close the connection over them.
+def check_size(
+    variables: Mapping[str, TypedValue], *, largest: int = LARGEST_TOGETHER, cure: str = "", travels: bool = True
+) -> None:
+    """Make sure that the variables have at most `largest` bytes and, where they travel, that they fit a message.
 
     Raises:
-        VariableError: they have more than `largest` bytes together; names the largest, and the cure where there is one.
+        VariableError: they have more together; names the largest, and the cure where there is one.
     """
-    sizes = {
-        name: len(typed.value.encode(errors="surrogatepass"))
-        for name, typed in variables.items()
-        if isinstance(typed.value, str)
-    }
-    if (total := sum(sizes.values())) > largest:
-        name = max(sizes, key=lambda name: sizes[name])
-        text = f"{sizes[name]} bytes, {total} with the others; at most {largest} are carried"
-        raise VariableError(name, f"{text}; {cure}" if cure else text)
+    texts = {name: typed.value for name, typed in variables.items() if isinstance(typed.value, str)}
+    sizes = {name: len(text.encode(errors="surrogatepass")) for name, text in texts.items()}
+    if sum(sizes.values()) > largest:
+        raise too_large(sizes, "bytes", f"at most {largest} are carried", cure)
+    if travels and may_be_too_large(sum(sizes.values())):
+        sizes = {name: travelling_size(from_engine(name, variables[name])) for name in texts}
+        if sum(sizes.values()) > LARGEST_MESSAGE:
+            raise too_large(sizes, "bytes as it travels", f"a message carries at most {LARGEST_MESSAGE}", cure)
 
 
 def plain(name: str, value: object) -> object:

@@ -236,6 +236,7 @@ class FakeLedger(LeasesSide, Ledger):
                 state=entry.state,
                 token=Token(entry.token),
                 due_at=None if entry.due_at is None else entry.due_at + entry.ahead,
+                retries=entry.retries,
                 is_due=entry.due_at is not None and entry.due_at <= self.clock.milliseconds(),
             )
             for task_id, entry in found.items()

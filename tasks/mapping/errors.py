@@ -97,7 +97,7 @@ def _judged(verdict: Mapping[str, Any], error: Error, settings: Settings) -> Out
     variables, limit = verdict["variables"] or {}, largest_result(settings)
     if verdict["kind"] == "jobError":  # nothing of a failure is put into the blob store
         limit = Limit(bytes=settings.worker.largest_result, cure="")
-    rules.check(variables, largest=limit.bytes, cure=limit.cure)
+    rules.check(variables, largest=limit.bytes, cure=limit.cure, travels=limit.travels)
     match verdict["kind"]:
         case "bpmnError":
             return BpmnError(code=verdict["code"], message=verdict["message"] or _message(error), variables=variables)

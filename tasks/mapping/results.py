@@ -36,7 +36,7 @@ def mapped_result(mapping: OutputMapping, result: Mapping[str, object], settings
     if mapping.result_expression is not None:
         mapped |= _members(mapping.result_expression, whole)
     limit = largest_result(settings)
-    rules.check(mapped, largest=limit.bytes, cure=limit.cure)
+    rules.check(mapped, largest=limit.bytes, cure=limit.cure, travels=limit.travels)
     return mapped
 
 

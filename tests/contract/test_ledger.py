@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.ledger_values import ReportClaim, Reservation
+from procos.domain.external_task import ExternalTaskId
 from procos.testing import dispatch_ref
 from tests.contract.ledger_labs import HALF_TIME, LEASE, NEW, OLD, SHORT_LEASE, claim, publish, reserve
 
@@ -241,6 +242,11 @@ class TestBackOff:
         known = ledger_lab.ledger.known([OLD.external_task_id])[OLD.external_task_id]
         assert known.state == "backing_off"
         assert known.due_at is not None
+
+    def test_says_of_what_try_the_entry_is(self, ledger_lab: LedgerLab) -> None:
+        for ref in (OLD, replace(OLD, external_task_id=ExternalTaskId("other"), retries=2)):
+            publish(ledger_lab, ref)
+            assert ledger_lab.ledger.known([ref.external_task_id])[ref.external_task_id].retries == ref.retries
 
 
 class TestClose:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import subprocess
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,13 +32,27 @@ if TYPE_CHECKING:
 AI = Route(task_name="procos.ai_query", queue="ai", module="m")
 GENERIC = Route(task_name="procos.ai_query", queue="generic", module="m")
 
-
+RABBITMQCTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 QUEUES_WRITTEN_SECONDS = 2.0
 
 
 def publication(name: str = "task-1", *, route: Route = AI, text: str = "hi") -> Publication:
     dispatch = Dispatch(ref=dispatch_ref(name), variables={"user_query": text}, business_key="order 1")
     return Publication(dispatch=dispatch, route=route)
+
+
+def evaluated(rabbitmq: Service, expression: str) -> str:
+    """Have the node evaluate an expression, and return what it says."""
+    assert rabbitmq.part.launch is not None
+    done = subprocess.run(
+        [RABBITMQCTL, "-n", "procos@localhost", "eval", expression],
+        env=dict(rabbitmq.part.launch("").environment),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
 
 
 @pytest.fixture
@@ -98,6 +115,29 @@ class TestRefused:
         declared.delete("generic")
         receipts = publisher.publish([publication("a"), publication("b", route=GENERIC), publication("c")])
         assert receipts == [Receipt.CONFIRMED, Receipt.REFUSED, Receipt.CONFIRMED]
+
+
+class TestTooLarge:
+    """RabbitMQ closes the channel over one message, and says no word of the others on it."""
+
+    @pytest.fixture(autouse=True)
+    def smaller(self, rabbitmq: Service) -> Iterator[None]:
+        before = evaluated(rabbitmq, "application:get_env(rabbit, max_message_size).")
+        evaluated(rabbitmq, "application:set_env(rabbit, max_message_size, 20000).")
+        yield
+        size = re.search(r"\d+", before)
+        assert size is not None
+        evaluated(rabbitmq, f"application:set_env(rabbit, max_message_size, {size[0]}).")
+
+    def test_is_told_of_that_message_alone(self, publisher: CeleryPublisher, declared: BrokerView) -> None:
+        batch = {name: publication(name, text="x" * (50_000 if name == "c" else 1)) for name in "abcd"}
+        receipts = dict(zip(batch, publisher.publish(list(batch.values())), strict=True))
+        assert receipts["c"] is Receipt.UNKNOWN
+        again = [name for name, receipt in receipts.items() if receipt is Receipt.UNKNOWN]
+        receipts |= zip(again, publisher.publish([batch[name] for name in again]), strict=True)
+        assert receipts == dict.fromkeys("abd", Receipt.CONFIRMED) | {"c": Receipt.TOO_LARGE}
+        ids = {declared.take("ai").headers["id"] for _ in range(declared.waiting("ai"))}
+        assert ids == {"a.1000", "b.1000", "d.1000"}
 
 
 class TestUnknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,14 +20,15 @@ from procos.testing import FakeEngine, FakeLedger, InstantStop, RecordingPublish
 from procos.testing.samples import HOLDER
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from procos.blobs import BlobReference, BlobStore
     from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.routes import Route
 
 LEASE = timedelta(seconds=20)
+SECONDS = 10
+"""The longest that threads may take, far above what they do take."""
 SCAN = b"%PDF " * 1000
 
 
@@ -95,3 +97,25 @@ class FilesLab:
             self.engine, self.ledger, self.publisher, self.table, queue="ai", lease=LEASE, blobs=self.blobs,
             stop=self.stop, beat=beat, clock=lambda: self.engine.clock.now().timestamp(), **options,
         )  # fmt: skip
+
+
+@dataclass
+class HangingStore:
+    """What `put` of every store does: it waits until it is let go, and says how many wait."""
+
+    put: Callable[..., Any]
+    """What it does then, and when it works."""
+    let_go: threading.Event = field(default_factory=threading.Event)
+    asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    @property
+    def hang(self) -> Callable[..., Any]:
+        def hang(store: BlobStore, *args: Any, **options: Any) -> Any:
+            self.asked.release()
+            assert self.let_go.wait(SECONDS)
+            return self.put(store, *args, **options)
+
+        return hang
+
+    def await_call(self) -> None:
+        assert self.asked.acquire(timeout=SECONDS)

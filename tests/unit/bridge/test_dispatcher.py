@@ -236,6 +236,39 @@ class TestReceipts:
         assert len(publisher.batches) == 1
         assert ledger.entries[task_id].state is State.RESERVED
 
+    def test_too_large_is_an_incident_that_names_size_and_cure_and_stops_nobody_else(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        bad, good = engine.add(variables=typed(n=1, user_query="щ" * 100)), engine.add()
+        publisher = RecordingPublisher(*[Receipt.UNKNOWN] * 2, Receipt.TOO_LARGE)
+        Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch(), fetch()])
+        assert engine.incidents.keys() == {bad}
+        assert "'user_query': 602 bytes as it travels, 603 with the others" in engine.incidents[bad]
+        assert "max_message_size" in engine.incidents[bad]
+        assert "PROCOS_BLOBS_URL" in engine.incidents[bad]
+        assert {task_id: entry.state for task_id, entry in ledger.entries.items()} == {good: State.PUBLISHED}
+        assert ledger.in_flight("ai") == 1
+
+    def test_too_large_is_offered_again_where_the_ledger_went_away_meanwhile(
+        self,
+        engine: FakeEngine,
+        ledger: FakeLedger,
+        table: Mapping[Topic, Route],
+        fetch: Callable[..., ExternalTask],
+        stop: InstantStop,
+    ) -> None:
+        task_id = engine.add()
+        publisher = LedgerGoesAway(ledger, Receipt.TOO_LARGE)
+        with pytest.raises(LedgerUnreachableError):
+            Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
+        assert engine.find(task_id).lease is None
+        assert engine.incidents == {}
+
     def test_all_but_confirmed_is_unlocked_when_the_ledger_goes_away_after_the_confirm(
         self,
         engine: FakeEngine,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -146,9 +146,9 @@ class TestTurnOfAStepWithFiles:
         def bring(*, waited: float, meanwhile: Callable[[ExternalTaskId], None] = lambda _: None) -> FilesLab:
             late, first = lab.dispatcher(), iter([True])
 
-            def keep(files: IncomingFiles, task: ExternalTask, route: Route) -> ExternalTask:
+            def keep(files: IncomingFiles, task: ExternalTask, *given: Any) -> ExternalTask | None:
                 late._turn.acquire()
-                return kept(files, task, route)
+                return kept(files, task, *given)
 
             def beat() -> None:
                 if next(first, False):

@@ -146,13 +146,19 @@ class TestOrder:
         assert "content" not in engine.calls
 
     def test_gives_back_what_cannot_be_reserved_when_its_files_are_there(
-        self, lab: FilesLab, engine: FakeEngine, ledger: FakeLedger
+        self, lab: FilesLab, engine: FakeEngine, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine.add(variables={"scan": file()})
-        fetched = lab.fetch()
-        ledger.is_down = True
-        lab.dispatch(fetched)
+        put = BlobStore.put
+
+        def put_while_the_ledger_goes(store: BlobStore, *args: Any, **options: Any) -> Any:
+            ledger.is_down = True
+            return put(store, *args, **options)
+
+        monkeypatch.setattr(BlobStore, "put", put_while_the_ledger_goes)
+        lab.dispatch()
         assert [task.lease for task in engine.open_tasks()] == [None]
+        monkeypatch.setattr(BlobStore, "put", put)
         ledger.is_down = False
         lab.dispatch()
         assert lab.sent == ["task-1"]

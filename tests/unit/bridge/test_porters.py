@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,31 +20,14 @@ from procos.caps import Cap
 from procos.ledger_keys import State
 from procos.testing import InstantStop, typed
 from procos.testing.samples import HOLDER
-from tests.unit.bridge.files_lab import LEASE, SCAN, FilesLab, file, given_back
+from tests.unit.bridge.files_lab import LEASE, SCAN, SECONDS, FilesLab, HangingStore, file, given_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bridge.dispatcher import Dispatcher
-    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
+    from procos.domain.external_task import ExternalTaskId, Topic
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
-
-SECONDS = 10
-"""The longest any of this may take, far above what it does take."""
-
-
-@dataclass
-class HangingStore:
-    """What `put` of every store does: it waits until it is let go, and says how many wait."""
-
-    put: Callable[..., Any]
-    """What it does when it works."""
-    let_go: threading.Event = field(default_factory=threading.Event)
-    asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-
-    def await_call(self) -> None:
-        assert self.asked.acquire(timeout=SECONDS)
 
 
 @pytest.fixture
@@ -55,15 +37,8 @@ def lab(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) ->
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
-    put = BlobStore.put
-    store = HangingStore(put)
-
-    def hang(self: BlobStore, *args: Any, **options: Any) -> Any:
-        store.asked.release()
-        assert store.let_go.wait(SECONDS)
-        return put(self, *args, **options)
-
-    monkeypatch.setattr(BlobStore, "put", hang)
+    store = HangingStore(BlobStore.put)
+    monkeypatch.setattr(BlobStore, "put", store.hang)
     yield store
     store.let_go.set()
 
@@ -105,12 +80,12 @@ class TestAStoreThatHangs:
         assert ledger.entries[with_file].state is State.PUBLISHED
 
     def test_has_a_step_dispatched_once_though_it_was_fetched_again(
-        self, lab: FilesLab, hanging: HangingStore, step: Callable[[], ExternalTaskId], clock: FrozenClock
+        self, lab: FilesLab, hanging: HangingStore, step: Callable[[], ExternalTaskId]
     ) -> None:
         with_file, dispatcher = step(), lab.dispatcher()
+        fetched = lab.fetch()
         for _ in range(3):
-            dispatcher.dispatch(lab.fetch())
-            clock.advance(seconds=LEASE.total_seconds() + 1)
+            dispatcher.dispatch(fetched)
         hanging.await_call()
         hanging.let_go.set()
         assert dispatcher.await_files(SECONDS)
@@ -229,58 +204,6 @@ class TestCap:
         clock.advance(seconds=LEASE.total_seconds() + 1)
         poller.turn(InstantStop())
         assert lab.sent == [plain]
-
-
-class TestAStoreThatHangsInEveryThread:
-    """There is one thread, a step hangs in it, and another waits for it, for longer than a lock."""
-
-    @pytest.fixture
-    def heartbeats(self, clock: FrozenClock) -> Heartbeats:
-        return Heartbeats(clock=lambda: clock.now().timestamp())
-
-    @pytest.fixture
-    def dispatcher(
-        self, lab: FilesLab, heartbeats: Heartbeats, hanging: HangingStore, step: Callable[[], ExternalTaskId],
-        monkeypatch: pytest.MonkeyPatch, clock: FrozenClock,
-    ) -> Dispatcher:  # fmt: skip
-        monkeypatch.setattr(porters, "AT_ONCE", 1)
-        dispatcher = lab.dispatcher(heartbeats=heartbeats)
-        for _ in ("hangs", "waits"):
-            step()
-        dispatcher.dispatch(lab.fetch())
-        hanging.await_call()
-        assert heartbeats.late() == {}
-        clock.advance(seconds=LEASE.total_seconds() + 1)
-        return dispatcher
-
-    def test_is_told_by_the_health_server_until_it_works_again(
-        self, dispatcher: Dispatcher, heartbeats: Heartbeats, hanging: HangingStore
-    ) -> None:
-        assert list(heartbeats.late()) == ["files-ai"]
-        hanging.let_go.set()
-        assert dispatcher.await_files(SECONDS)
-        assert heartbeats.late() == {}
-
-    def test_leaves_all_steps_to_a_bridge_that_may_reach_it(
-        self, dispatcher: Dispatcher, lab: FilesLab, engine: FakeEngine, hanging: HangingStore, clock: FrozenClock,
-        step: Callable[[], ExternalTaskId],
-    ) -> None:  # fmt: skip
-        step()
-        dispatcher.dispatch(lab.fetch())
-        assert [failure.external_task_id for failure in engine.failures] == ["task-1", "task-2", "task-3"]
-        clock.advance(seconds=PUT_OFF.total_seconds() + 1)
-        for task in engine.open_tasks():
-            engine.lock(task.id, "other/ai", LEASE)
-        hanging.let_go.set()
-        assert dispatcher.await_files(SECONDS)
-        assert lab.sent == []
-
-    def test_leaves_what_waits_to_others_though_no_step_with_files_comes(
-        self, dispatcher: Dispatcher, engine: FakeEngine, fetch: Callable[..., ExternalTask]
-    ) -> None:
-        engine.add("narrow", variables=typed(wanted=1))
-        dispatcher.dispatch([fetch("narrow")])
-        assert [failure.external_task_id for failure in engine.failures] == ["task-2"]
 
 
 class TestABridgeThatDiesMeanwhile:

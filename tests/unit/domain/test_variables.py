@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procos.domain.errors import VariableError
-from procos.domain.variables import TypedValue, as_typed, check_size, from_engine, is_carried, parse_date, to_engine
+from procos.domain.variables import (
+    TypedValue,
+    as_typed,
+    check,
+    check_size,
+    from_engine,
+    is_carried,
+    parse_date,
+    to_engine,
+)
 
 EMOJI = "\N{GRINNING FACE}"
 """Two UTF-16 units in Java, one character in Python."""
@@ -222,6 +231,20 @@ class TestCheckSize:
         check_size(variables, largest=101, cure=cure)
         with pytest.raises(VariableError, match=rf"'large': 100 bytes, 101 with the others; at most 100 {end}"):
             check_size(variables, largest=100, cure=cure)
+
+    def test_counts_what_is_escaped_on_its_way(self) -> None:
+        """A Cyrillic letter has two bytes at the engine, and six in a message."""
+        variables = {"small": to_engine("small", "x"), "letters": to_engine("letters", ["щ" * 2_700_000])}
+        with pytest.raises(VariableError, match=r"a message carries at most 15728640; do this$") as told:
+            check_size(variables, cure="do this")
+        assert "'letters': 16200004 bytes as it travels, 16200007 with the others" in str(told.value)
+
+    @pytest.mark.parametrize("text", ["x" * 8_000_000, "щ" * 2_600_000], ids=["ascii", "cyrillic"])
+    def test_leaves_alone_what_fits(self, text: str) -> None:
+        check_size({"text": to_engine("text", [text])})
+
+    def test_leaves_alone_what_does_not_travel(self) -> None:
+        check({"letters": "щ" * 2_700_000}, travels=False)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))

@@ -145,6 +145,13 @@ class TestResult:
         failure = failed({"one": "x" * 4000, "two": "x" * 4000}, with_store(WORKER_LARGEST_RESULT=6000))
         assert failure.message.endswith("at most 6000 are carried")
 
+    def test_of_letters_that_a_message_does_not_hold_is_a_matter_for_the_store(self) -> None:
+        """Each is two bytes as a variable, and six on its way."""
+        letters = {"answer": "щ" * 2_700_000}
+        for settings, travels in ((with_store(), False), (load_settings({}, dotenv=None), True)):
+            assert largest_result(settings).travels is travels
+        assert is_reference(sent(letters, with_store())["answer"])
+
     def test_for_which_no_driver_is_there_is_a_failure_that_names_the_setting(self) -> None:
         assert "PROCOS_BLOBS_URL" in failed({"answer": LONG}, with_store(BLOBS_URL="nothing://here")).message
 
