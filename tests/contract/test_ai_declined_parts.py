@@ -12,6 +12,7 @@ from procos.settings import load_settings
 from tasks.ai.ai_query import AiQueryInput, ai_query
 from tasks.ai.declined_parts import LOOK_SECONDS, REMEMBERED_SECONDS, DeclinedParts, declined_parts
 from tests.ai_samples import context_of, shift
+from tests.hand_clock import HandClock
 from tests.scripted_provider import scripted_provider
 
 if TYPE_CHECKING:
@@ -26,25 +27,16 @@ PROVIDER, MODEL = "mistral", "small"
 KEY = keys.declined(PROVIDER, MODEL)
 
 
-class Clock:
-    """A clock that is moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> HandClock:
+    return HandClock()
 
 
 @pytest.fixture
 def worker(
     redis_client: redis.Redis,  # noqa: ARG001  # emptied first
     redis_settings: RedisSettings,
-    clock: Clock,
+    clock: HandClock,
 ) -> Callable[[], DeclinedParts]:
     """Return a builder of workers, which know nothing yet."""
     return lambda: DeclinedParts(redis_settings.url, clock=clock)
@@ -57,7 +49,7 @@ class TestDeclinedParts:
         assert worker().of(PROVIDER, "large") == frozenset()
 
     def test_are_known_within_a_minute_to_one_that_has_looked(
-        self, worker: Callable[[], DeclinedParts], clock: Clock
+        self, worker: Callable[[], DeclinedParts], clock: HandClock
     ) -> None:
         one, other = worker(), worker()
         other.of(PROVIDER, MODEL)
@@ -74,7 +66,7 @@ class TestDeclinedParts:
         assert other.of(PROVIDER, MODEL) == {"temperature", "stream"}
 
     def test_are_forgotten_after_ten_minutes(
-        self, worker: Callable[[], DeclinedParts], redis_client: redis.Redis, clock: Clock
+        self, worker: Callable[[], DeclinedParts], redis_client: redis.Redis, clock: HandClock
     ) -> None:
         one = worker()
         one.note(PROVIDER, MODEL, "temperature")
@@ -84,7 +76,7 @@ class TestDeclinedParts:
         assert one.of(PROVIDER, MODEL) == frozenset()
 
     def test_are_asked_of_redis_once_a_minute(
-        self, worker: Callable[[], DeclinedParts], redis_client: redis.Redis, clock: Clock
+        self, worker: Callable[[], DeclinedParts], redis_client: redis.Redis, clock: HandClock
     ) -> None:
         one = worker()
         before = _times_asked(redis_client)

@@ -13,6 +13,7 @@ from tasks.ai.ai_query import AiQueryInput, ai_query
 from tasks.ai.declined_parts import MOST_KNOWN, REMEMBERED_SECONDS, DeclinedParts
 from tasks.ai.limits import Admission, Limits
 from tests.ai_samples import REDIS_AWAY
+from tests.hand_clock import HandClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,22 +25,13 @@ if TYPE_CHECKING:
 NOBODY: frozenset[str] = frozenset()
 
 
-class Clock:
-    """A clock that is moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def parts(clock: Clock) -> DeclinedParts:
+def parts(clock: HandClock) -> DeclinedParts:
     return DeclinedParts(REDIS_AWAY, clock=clock)
 
 
@@ -50,7 +42,7 @@ class TestWithoutRedis:
         assert parts.of("mistral", "small") == {"temperature", "stream"}
         assert (parts.of("mistral", "large"), parts.of("openai", "small")) == (NOBODY, NOBODY)
 
-    def test_are_forgotten_after_ten_minutes_without_another(self, parts: DeclinedParts, clock: Clock) -> None:
+    def test_are_forgotten_after_ten_minutes_without_another(self, parts: DeclinedParts, clock: HandClock) -> None:
         parts.note("mistral", "small", "temperature")
         clock.now += REMEMBERED_SECONDS - 1
         assert parts.of("mistral", "small") == {"temperature"}

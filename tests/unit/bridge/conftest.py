@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -10,18 +11,20 @@ import pytest
 
 from bridge.bulk_reporter import BulkReporter
 from bridge.reporter import Reporter
+from procos.blobs import BlobStore
 from procos.domain.external_task import Topic
 from procos.domain.retry import RetryPolicy
 from procos.engine.subscription import Subscription
 from procos.routes import Route
 from procos.testing import FakeEngine, FakeLedger, FakeRegistry, FrozenClock, InstantStop, Register
 from procos.testing.samples import HOLDER
+from tests.unit.bridge.files_lab import FilesLab, HangingStore, await_threads, file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from procos.domain.dispatch import DispatchRef
-    from procos.domain.external_task import ExternalTask
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
 
 LEASE = timedelta(seconds=20)
 POLICY = RetryPolicy(attempts=3, first_delay=timedelta(seconds=10))
@@ -107,3 +110,23 @@ def bulk(engine: FakeEngine, ledger: FakeLedger, reporter: Reporter) -> BulkRepo
 @pytest.fixture
 def stop() -> InstantStop:
     return InstantStop(after=20)
+
+
+@pytest.fixture
+def lab(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> FilesLab:
+    return FilesLab(engine, ledger, table, stop=threading.Event())
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
+    store = HangingStore(BlobStore.put)
+    monkeypatch.setattr(BlobStore, "put", store.hang)
+    yield store
+    store.let_go.set()
+    await_threads()
+
+
+@pytest.fixture
+def step(engine: FakeEngine) -> Callable[[], ExternalTaskId]:
+    """Let a process arrive at a step with a file."""
+    return lambda: engine.add(variables={"scan": file()})

@@ -119,3 +119,11 @@ class HangingStore:
 
     def await_call(self) -> None:
         assert self.asked.acquire(timeout=SECONDS)
+
+
+def await_threads() -> None:
+    """Wait until no thread brings files any more."""
+    for thread in threading.enumerate():
+        if thread.name == "files-ai":
+            thread.join(SECONDS)
+            assert not thread.is_alive()

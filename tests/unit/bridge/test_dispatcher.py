@@ -254,21 +254,6 @@ class TestReceipts:
         assert {task_id: entry.state for task_id, entry in ledger.entries.items()} == {good: State.PUBLISHED}
         assert ledger.in_flight("ai") == 1
 
-    def test_too_large_is_offered_again_where_the_ledger_went_away_meanwhile(
-        self,
-        engine: FakeEngine,
-        ledger: FakeLedger,
-        table: Mapping[Topic, Route],
-        fetch: Callable[..., ExternalTask],
-        stop: InstantStop,
-    ) -> None:
-        task_id = engine.add()
-        publisher = LedgerGoesAway(ledger, Receipt.TOO_LARGE)
-        with pytest.raises(LedgerUnreachableError):
-            Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
-        assert engine.find(task_id).lease is None
-        assert engine.incidents == {}
-
     def test_all_but_confirmed_is_unlocked_when_the_ledger_goes_away_after_the_confirm(
         self,
         engine: FakeEngine,
@@ -284,8 +269,10 @@ class TestReceipts:
         assert [engine.find(task.id).lease is None for task in batch] == [False, True, True]
         assert {ledger.entries[task.id].state for task in batch} == {State.RESERVED}
 
+    @pytest.mark.parametrize("receipt", [Receipt.REFUSED, Receipt.TOO_LARGE])
     def test_refused_is_unlocked_though_the_ledger_cannot_forget_it(
         self,
+        receipt: Receipt,
         engine: FakeEngine,
         ledger: FakeLedger,
         table: Mapping[Topic, Route],
@@ -293,10 +280,11 @@ class TestReceipts:
         stop: InstantStop,
     ) -> None:
         task_id = engine.add()
-        publisher = LedgerGoesAway(ledger, Receipt.REFUSED)
+        publisher = LedgerGoesAway(ledger, receipt)
         with pytest.raises(LedgerUnreachableError):
             Dispatcher(engine, ledger, publisher, table, queue="ai", lease=LEASE, stop=stop).dispatch([fetch()])
         assert engine.find(task_id).lease is None
+        assert engine.incidents == {}
 
 
 class TestRefusal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,44 +13,15 @@ from procos.blobs import BlobStore
 from procos.domain.errors import BlobsUnreachableError, PermanentError
 from procos.ledger_keys import State
 from procos.testing import typed
-from tests.unit.bridge.files_lab import LEASE, SECONDS, FilesLab, HangingStore, file
+from tests.unit.bridge.files_lab import LEASE, SECONDS, FilesLab, HangingStore, await_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
     from datetime import timedelta
 
     from bridge.dispatcher import Dispatcher
-    from procos.domain.external_task import ExternalTask, ExternalTaskId, Topic
-    from procos.routes import Route
+    from procos.domain.external_task import ExternalTask, ExternalTaskId
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
-
-
-@pytest.fixture
-def lab(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> FilesLab:
-    return FilesLab(engine, ledger, table, stop=threading.Event())
-
-
-@pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
-    store = HangingStore(BlobStore.put)
-    monkeypatch.setattr(BlobStore, "put", store.hang)
-    yield store
-    store.let_go.set()
-    await_threads()
-
-
-@pytest.fixture
-def step(engine: FakeEngine) -> Callable[[], ExternalTaskId]:
-    """Let a process arrive at a step with a file."""
-    return lambda: engine.add(variables={"scan": file()})
-
-
-def await_threads() -> None:
-    """Wait until no thread brings files any more."""
-    for thread in threading.enumerate():
-        if thread.name == "files-ai":
-            thread.join(SECONDS)
-            assert not thread.is_alive()
 
 
 def away(*_: object, **__: object) -> None:

@@ -20,33 +20,14 @@ from procos.caps import Cap
 from procos.ledger_keys import State
 from procos.testing import InstantStop, typed
 from procos.testing.samples import HOLDER
-from tests.unit.bridge.files_lab import LEASE, SCAN, SECONDS, FilesLab, HangingStore, file, given_back
+from tests.unit.bridge.files_lab import LEASE, SCAN, SECONDS, FilesLab, HangingStore, given_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from procos.domain.external_task import ExternalTaskId, Topic
     from procos.routes import Route
     from procos.testing import FakeEngine, FakeLedger, FrozenClock
-
-
-@pytest.fixture
-def lab(engine: FakeEngine, ledger: FakeLedger, table: Mapping[Topic, Route]) -> FilesLab:
-    return FilesLab(engine, ledger, table, stop=threading.Event())
-
-
-@pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
-    store = HangingStore(BlobStore.put)
-    monkeypatch.setattr(BlobStore, "put", store.hang)
-    yield store
-    store.let_go.set()
-
-
-@pytest.fixture
-def step(engine: FakeEngine) -> Callable[[], ExternalTaskId]:
-    """Let a process arrive at a step with a file."""
-    return lambda: engine.add(variables={"scan": file()})
 
 
 class TestAStoreThatHangs:
