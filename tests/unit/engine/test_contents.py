@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from procos.domain.errors import EngineMisconfiguredError, EngineRejectedError, EngineUnreachableError
+from procos.engine.downloads import PIECE
 from procos.engine.http import HttpEngine
-from procos.engine.transport import PIECE, Transport
+from procos.engine.transport import Transport
 from procos.settings import EngineSettings
 from procos.testing import external_task
 

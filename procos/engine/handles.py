@@ -1,0 +1,191 @@
+"""One easy handle of libcurl: a kept connection to one server, and one call after another over it.
+
+`Connections` gives a handle to one thread at a time. All of libcurl's options we use stand here; each is told in its
+manual page, CURLOPT_<name>(3).
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pycurl
+
+from procos import __version__
+from procos.domain.errors import NoAnswerError
+from procos.engine.answers import Headers, HttpAnswer
+from procos.engine.reasons import CONNECT_TIMEOUT, why_unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LARGEST_ANSWER = 512 * 1024 * 1024
+"""Bytes of an answer that is read whole: far beyond what the engine answers, and within what a host can hold."""
+MILLISECONDS = 1000
+UNLIMITED = 0
+
+OPTIONS = {
+    pycurl.NOSIGNAL: 1,  # signals belong to the process, and several threads call
+    pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+    pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+    pycurl.FOLLOWLOCATION: 0,
+    pycurl.PROXY: "",  # not even the environment's
+    pycurl.NETRC: pycurl.NETRC_IGNORED,
+    pycurl.PATH_AS_IS: 1,
+    pycurl.USERAGENT: f"procos/{__version__}",
+    pycurl.ACCEPT_ENCODING: "identity",
+    pycurl.CONNECTTIMEOUT_MS: int(CONNECT_TIMEOUT * MILLISECONDS),
+    pycurl.DNS_CACHE_TIMEOUT: 0,  # a new connection goes where the name leads now
+    pycurl.TCP_NODELAY: 1,
+    pycurl.TCP_KEEPALIVE: 1,
+    pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,  # or younger
+    pycurl.SSL_VERIFYPEER: 1,
+    pycurl.SSL_VERIFYHOST: 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """Whom to trust and what to show, in PEM form; None of `authorities` is the system's."""
+
+    authorities: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call to make; `limit` in seconds is for the whole of it, or for each piece where it is read in pieces."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    limit: float
+    in_pieces: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What libcurl says about a call without an answer; `reasons` finds words for it."""
+
+    code: int
+    text: str
+    system_error: int
+    was_sent: bool
+    connect_limit: float
+
+
+class Sendings:
+    """Lets libcurl send a request once.
+
+    It would send it again by itself, over another connection, where a kept one ends before a byte of the answer came.
+    The server may have done what it was asked by then, and no option turns that off.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, *_addresses: object) -> int:
+        """Say whether a request may go out on a connection that stands."""
+        self.count += 1
+        return int(pycurl.PREREQFUNC_OK if self.count == 1 else pycurl.PREREQFUNC_ABORT)
+
+
+class Handle:
+    """An easy handle; used by one thread at a time, closed when nobody holds it any more.
+
+    libcurl is handed what belongs to no handle: a callback of the handle's own would keep it alive with its connection.
+    """
+
+    def __init__(self, certificates: Certificates | None, *, write: Callable[[bytes], Any] | None = None) -> None:
+        self.curl = pycurl.Curl()
+        self._lines: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._sendings = Sendings()
+        self._connect_limit = CONNECT_TIMEOUT
+        for option, value in (OPTIONS | _trust(certificates)).items():
+            self.curl.setopt(option, value)
+        if write is None:
+            write = self._pieces.append
+            self.curl.setopt(pycurl.MAXFILESIZE_LARGE, LARGEST_ANSWER)
+        self.curl.setopt(pycurl.WRITEFUNCTION, write)
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        self.curl.setopt(pycurl.PREREQFUNCTION, self._sendings)
+        self.curl.setopt(pycurl.XFERINFOFUNCTION, _go_on)
+
+    def call(self, request: Request) -> HttpAnswer:
+        """Send a request and read the answer.
+
+        Raises:
+            NoAnswerError: there was none, or not all of it; the handle is not to be used again.
+        """
+        self.prepare(request)
+        try:
+            self.curl.perform()
+        except pycurl.error as error:
+            raise self.failure(*error.args) from error
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        if request.body:
+            self.curl.setopt(pycurl.POSTFIELDS, b"")  # the handle would hold a deployment until its next call
+        return HttpAnswer(status=self.status, headers=Headers(tuple(self._lines)), data=data)
+
+    def prepare(self, request: Request) -> None:
+        """Set what one call needs."""
+        curl = self.curl
+        self._lines.clear()
+        self._sendings.count = 0
+        curl.setopt(pycurl.URL, request.url)
+        # Expect: 100-continue would cost a round trip, and a second where a server does not know it.
+        curl.setopt(pycurl.HTTPHEADER, ["Expect:", *(f"{name}: {value}" for name, value in request.headers.items())])
+        if request.body is None and request.method not in {"POST", "PUT"}:
+            curl.setopt(pycurl.HTTPGET, 1)
+        else:
+            curl.setopt(pycurl.POSTFIELDS, request.body or b"")
+        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        curl.setopt(pycurl.TIMEOUT_MS, UNLIMITED if request.in_pieces else math.ceil(request.limit * MILLISECONDS))
+        self._connect_limit = min(CONNECT_TIMEOUT, request.limit)
+        # Ctrl+C reaches Python code alone, and the main thread alone: libcurl calls some once a second or more often.
+        curl.setopt(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
+
+    @property
+    def status(self) -> int:
+        """Return the status of the answer, 0 while there is none."""
+        return int(self.curl.getinfo(pycurl.RESPONSE_CODE))
+
+    def failure(self, code: int, text: str) -> NoAnswerError:
+        """Return the error for what libcurl says."""
+        failure = Failure(
+            code=code,
+            text=text,
+            system_error=self.curl.getinfo(pycurl.OS_ERRNO),
+            was_sent=self._sendings.count > 0,
+            connect_limit=self._connect_limit,
+        )
+        return NoAnswerError(why_unanswered(failure))
+
+
+def _trust(certificates: Certificates | None) -> dict[int, Any]:
+    """Return the options of TLS; the authorities of the system are where Python's own TLS finds them."""
+    if certificates is None:
+        return {}
+    system = ssl.get_default_verify_paths()
+    trusted: dict[int, Any] = {}
+    if certificates.authorities is not None:
+        trusted = {pycurl.CAINFO_BLOB: certificates.authorities}
+    elif system.cafile or system.capath:
+        trusted = {pycurl.CAINFO: system.cafile, pycurl.CAPATH: system.capath}
+    else:
+        trusted = {pycurl.SSL_OPTIONS: pycurl.SSLOPT_NATIVE_CA}  # Windows and macOS keep them elsewhere
+    if certificates.certificate is not None:
+        trusted[pycurl.SSLCERT_BLOB] = certificates.certificate
+        trusted[pycurl.SSLKEY_BLOB] = certificates.key or certificates.certificate
+    return {option: value for option, value in trusted.items() if value is not None}
+
+
+def _go_on(*_progress: int) -> int:
+    return 0
