@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import string
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -41,16 +41,17 @@ class _Kept:
     downloads: list[Download] = field(default_factory=list)
 
     def handle(self, certificates: Certificates | None) -> Handle:
-        try:
-            return self.handles.pop()
-        except IndexError:
-            return Handle(certificates)
+        with suppress(IndexError):  # another thread may have taken the last one
+            while True:
+                handle = self.handles.pop()
+                if not handle.has_ended():
+                    return handle
+        return Handle(certificates)
 
     def download(self, certificates: Certificates | None) -> Download:
-        try:
+        with suppress(IndexError):
             return self.downloads.pop()
-        except IndexError:
-            return Download(certificates)
+        return Download(certificates)
 
 
 _inherited: list[_Kept] = []

@@ -7,6 +7,7 @@ manual page, CURLOPT_<name>(3).
 from __future__ import annotations
 
 import math
+import select
 import ssl
 import threading
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ LARGEST_ANSWER = 512 * 1024 * 1024
 """Bytes of an answer that is read whole: far beyond what the engine answers, and within what a host can hold."""
 MILLISECONDS = 1000
 UNLIMITED = 0
+NO_SOCKET = -1
 
 OPTIONS = {
     pycurl.NOSIGNAL: 1,  # signals belong to the process, and several threads call
@@ -76,23 +78,25 @@ class Failure:
     text: str
     system_error: int
     was_sent: bool
+    is_first: bool
+    """Whether its connection was made for this call, over TLS: what is refused then may be our certificate."""
     connect_limit: float
 
 
 class Sendings:
-    """Lets libcurl send a request once.
+    """Lets libcurl send a request once, or what only reads twice.
 
-    It would send it again by itself, over another connection, where a kept one ends before a byte of the answer came.
+    It would send each again by itself, over another connection, where a kept one ends before a byte of the answer came.
     The server may have done what it was asked by then, and no option turns that off.
     """
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, *, most: int = 1) -> None:
+        self.count, self._most = 0, most
 
     def __call__(self, *_addresses: object) -> int:
         """Say whether a request may go out on a connection that stands."""
         self.count += 1
-        return int(pycurl.PREREQFUNC_OK if self.count == 1 else pycurl.PREREQFUNC_ABORT)
+        return int(pycurl.PREREQFUNC_OK if self.count <= self._most else pycurl.PREREQFUNC_ABORT)
 
 
 class Handle:
@@ -105,8 +109,11 @@ class Handle:
         self.curl = pycurl.Curl()
         self._lines: list[bytes] = []
         self._pieces: list[bytes] = []
-        self._sendings = Sendings()
+        self._sendings = Sendings(most=1 if write is None else 2)
         self._connect_limit = CONNECT_TIMEOUT
+        self._is_secured = certificates is not None
+        for option in (pycurl.CAINFO, pycurl.CAPATH):
+            self.curl.unsetopt(option)  # whom the library was built to trust
         for option, value in (OPTIONS | _trust(certificates)).items():
             self.curl.setopt(option, value)
         if write is None:
@@ -152,6 +159,18 @@ class Handle:
         # Ctrl+C reaches Python code alone, and the main thread alone: libcurl calls some once a second or more often.
         curl.setopt(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
 
+    def has_ended(self) -> bool:
+        """Whether the server has closed the connection, or says what it was not asked for.
+
+        libcurl looks for itself where a second has passed; before that it would send, and learn it by that.
+        """
+        socket = self.curl.getinfo(pycurl.ACTIVESOCKET)
+        if socket == NO_SOCKET:
+            return True
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
+
     @property
     def status(self) -> int:
         """Return the status of the answer, 0 while there is none."""
@@ -164,6 +183,7 @@ class Handle:
             text=text,
             system_error=self.curl.getinfo(pycurl.OS_ERRNO),
             was_sent=self._sendings.count > 0,
+            is_first=self._is_secured and self.curl.getinfo(pycurl.NUM_CONNECTS) > 0,
             connect_limit=self._connect_limit,
         )
         return NoAnswerError(why_unanswered(failure))

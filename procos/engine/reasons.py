@@ -22,6 +22,7 @@ LOST = {
     pycurl.E_SEND_ERROR,
     pycurl.E_UNSUPPORTED_PROTOCOL,  # HTTP/0.9, which is any text
 }
+HUNG_UP = {pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR}
 UNTRUSTED = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_ISSUER_ERROR}
 TLS = {
     pycurl.E_SSL_CONNECT_ERROR,
@@ -60,7 +61,7 @@ def _tls_reason(failure: Failure) -> str | None:
         return "it does not trust our client certificate (PROCOS_ENGINE_CLIENT_CERT)"
     if failure.code in UNTRUSTED:
         return "its certificate is not trusted (PROCOS_ENGINE_CA names the authorities to trust)"
-    # TLS 1.3 asks for the certificate after the handshake, and may just hang up.
-    if "unexpected eof" in text or "ssl_error_syscall" in text:
+    # TLS 1.3 asks for the certificate after the handshake, and hangs up before the reason can be read.
+    if "unexpected eof" in text or "ssl_error_syscall" in text or (failure.is_first and failure.code in HUNG_UP):
         return "it ended the TLS connection; it may ask for a client certificate (PROCOS_ENGINE_CLIENT_CERT)"
     return "the TLS handshake failed" if failure.code in TLS else None
