@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The header lines of an answer as libcurl hands them over, each with its end; interim answers come first."""
+    """The header lines of an answer as libcurl hands them over, interim answers first; none where nobody asked."""
 
     lines: tuple[bytes, ...] = ()
 

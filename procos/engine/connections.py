@@ -69,9 +69,10 @@ class Connections:
         self._kept = _Kept()
 
     def call(
-        self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str], wait: float = 0.0
-    ) -> HttpAnswer:
-        """Send a request, once, and read the answer.
+        self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str], wait: float = 0.0,
+        with_headers: bool = True,
+    ) -> HttpAnswer:  # fmt: skip
+        """Send a request, once, and read the answer; its headers too, unless nobody wants them: each line costs CPU.
 
         `target` is path and query, `wait` is added to the timeout, which is for all of it.
 
@@ -80,9 +81,12 @@ class Connections:
         """
         kept = self._own()
         handle = kept.handle(self._certificates)
-        url, limit = self._root + target, self._timeout + wait
+        request = Request(
+            method=method, url=self._root + target, headers=headers, body=body, limit=self._timeout + wait,
+            with_headers=with_headers,
+        )  # fmt: skip
         try:
-            answer = handle.call(Request(method=method, url=url, headers=headers, body=body, limit=limit))
+            answer = handle.call(request)
         except NoAnswerError:
             self._distrust(kept)
             raise

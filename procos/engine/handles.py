@@ -7,9 +7,10 @@ manual page, CURLOPT_<name>(3).
 from __future__ import annotations
 
 import math
-import select
+import selectors
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ LARGEST_ANSWER = 512 * 1024 * 1024
 MILLISECONDS = 1000
 UNLIMITED = 0
 NO_SOCKET = -1
+JUST_USED = 0.05
+"""Seconds after a call in which its connection is not looked at: eight busy threads would wait for each other there."""
 
 OPTIONS = {
     pycurl.NOSIGNAL: 1,  # signals belong to the process, and several threads call
@@ -68,6 +71,7 @@ class Request:
     body: bytes | None
     limit: float
     in_pieces: bool = False
+    with_headers: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ class Handle:
         self._pieces: list[bytes] = []
         self._sendings = Sendings(most=1 if write is None else 2)
         self._connect_limit = CONNECT_TIMEOUT
+        self._used_at, self._hears = 0.0, False
         self._is_secured = certificates is not None
         for option in (pycurl.CAINFO, pycurl.CAPATH):
             self.curl.unsetopt(option)  # whom the library was built to trust
@@ -120,7 +125,6 @@ class Handle:
             write = self._pieces.append
             self.curl.setopt(pycurl.MAXFILESIZE_LARGE, LARGEST_ANSWER)
         self.curl.setopt(pycurl.WRITEFUNCTION, write)
-        self.curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         self.curl.setopt(pycurl.PREREQFUNCTION, self._sendings)
         self.curl.setopt(pycurl.XFERINFOFUNCTION, _go_on)
 
@@ -135,6 +139,7 @@ class Handle:
             self.curl.perform()
         except pycurl.error as error:
             raise self.failure(*error.args) from error
+        self._used_at = time.monotonic()
         data = b"".join(self._pieces)
         self._pieces.clear()
         if request.body:
@@ -155,6 +160,9 @@ class Handle:
             curl.setopt(pycurl.POSTFIELDS, request.body or b"")
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         curl.setopt(pycurl.TIMEOUT_MS, UNLIMITED if request.in_pieces else math.ceil(request.limit * MILLISECONDS))
+        if request.with_headers != self._hears:
+            self._hears = request.with_headers
+            curl.setopt(pycurl.HEADERFUNCTION, self._lines.append if self._hears else None)
         self._connect_limit = min(CONNECT_TIMEOUT, request.limit)
         # Ctrl+C reaches Python code alone, and the main thread alone: libcurl calls some once a second or more often.
         curl.setopt(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
@@ -164,12 +172,14 @@ class Handle:
 
         libcurl looks for itself where a second has passed; before that it would send, and learn it by that.
         """
+        if time.monotonic() < self._used_at + JUST_USED:
+            return False
         socket = self.curl.getinfo(pycurl.ACTIVESOCKET)
         if socket == NO_SOCKET:
             return True
-        poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        return bool(poll.poll(0))
+        with selectors.DefaultSelector() as selector:
+            selector.register(socket, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     @property
     def status(self) -> int:

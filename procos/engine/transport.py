@@ -49,7 +49,7 @@ class Transport:
         return self._call("GET", path, params=params)
 
     def heard(self, name: str) -> str | None:
-        """Return what the engine's youngest answer said under this name, None before the first."""
+        """Return what the engine's youngest answer said under this name, commands apart; None before the first."""
         return None if self._announced is None else self._announced.get(name)
 
     def announced(self, name: str) -> str | None:
@@ -65,9 +65,10 @@ class Transport:
     def command(self, path: str, body: object) -> None:
         """Send JSON to what answers nothing; any other answer is not the engine's, whatever its status.
 
-        A page of a proxy that says 200 must never count as a report the engine took.
+        A page of a proxy that says 200 must never count as a report the engine took. These are the calls a bridge
+        makes for each step: what the engine says of itself is heard at every fetch, and not here.
         """
-        if self._call("POST", path, json_body=body) is not None:
+        if self._call("POST", path, json_body=body, with_headers=False) is not None:
             raise _not_the_engine(self.address, "an answer where the engine gives none")
 
     def put(self, path: str, body: object) -> Any:
@@ -112,6 +113,7 @@ class Transport:
     def _call(
         self, method: str, path: str, *, json_body: object = NOTHING, params: Mapping[str, object] | None = None,
         body: bytes | None = None, content_type: str = JSON, wait: float = 0.0,
+        with_headers: bool = True,
     ) -> Any:  # fmt: skip
         if json_body is not NOTHING:
             body = json.dumps(json_body, allow_nan=False).encode()
@@ -119,7 +121,9 @@ class Transport:
         headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
 
         def send(shown: str | None) -> HttpAnswer:
-            return self._connections.call(method, target, body=body, headers=_with(headers, shown), wait=wait)
+            return self._connections.call(
+                method, target, body=body, headers=_with(headers, shown), wait=wait, with_headers=with_headers
+            )
 
         return self._body_of(self._let_in(send))
 
@@ -145,7 +149,8 @@ class Transport:
     def _body_of(self, answer: HttpAnswer) -> Any:
         if not is_success(answer.status):
             raise fault(_answer(answer.status, json_in(answer.data)), address=self.address)
-        self._announced = answer.headers  # a proxy's error says nothing about the engine
+        if answer.headers.lines:
+            self._announced = answer.headers  # a proxy's error says nothing about the engine
         if answer.status == NO_CONTENT:
             return None
         body = json_in(answer.data)

@@ -106,7 +106,10 @@ class TestRequest:
                 connections.call(method, "/second", body=b"{}", headers={})
         assert [request.split()[1] for request in received] == [b"/first", b"/second"]
 
-    def test_goes_over_a_new_connection_where_the_server_has_closed_the_old_one(self) -> None:
+    def test_goes_over_a_new_connection_where_the_server_has_closed_the_old_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("procos.engine.handles.JUST_USED", 0.0)
         closed = threading.Semaphore(0)
 
         def answer_and_close(client: socket.socket) -> None:
