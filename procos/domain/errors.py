@@ -13,7 +13,6 @@
     ├── UnknownTopicError             no route serves a topic
     ├── PartFailedError               a part of the local stack did not come up     exit 1, or the part's
     ├── ReplicaTakenError             another bridge runs under this replica id     exit 2
-    ├── NoAnswerError                 an HTTP call had no answer, or not all of it
     ├── UnreachableError              a service does not answer                     exit 3
     │   ├── EngineUnreachableError
     │   ├── BrokerUnreachableError
@@ -165,14 +164,6 @@ class ReplicaTakenError(ProcosError):
         self.replica_id, self.holder = replica_id, holder
         cure = "Set PROCOS_BRIDGE_REPLICA_ID to a name of its own for each."
         super().__init__(f"another bridge runs under the replica id {replica_id!r}: {holder}. {cure}")
-
-
-class NoAnswerError(ProcosError):
-    """Raised when an HTTP call has no answer, or not all of it; the caller names the service: `UnreachableError`."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
 
 
 class UnreachableError(ProcosError):

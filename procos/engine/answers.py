@@ -1,4 +1,4 @@
-"""What a server answered to one call: status, headers and body, read whole.
+"""What a server answered to one call, status, headers and body read whole, or that it did not.
 
 `Connections` makes them. Headers stay as they came until somebody asks: of most answers only the status is looked at.
 """
@@ -6,6 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+class NoAnswerError(Exception):
+    """Raised when a call has no answer, or not all of it; who knows the service makes an `UnreachableError` of it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)

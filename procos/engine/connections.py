@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from procos.domain.errors import NoAnswerError
+from procos.engine.answers import NoAnswerError
 from procos.engine.downloads import Download
 from procos.engine.handles import Handle, Request
 

@@ -17,7 +17,7 @@ from procos.engine.handles import Handle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procos.domain.errors import NoAnswerError
+    from procos.engine.answers import NoAnswerError
     from procos.engine.handles import Certificates, Request
 
 PIECE = 256 * 1024

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pycurl
 
 from procos import __version__
-from procos.domain.errors import NoAnswerError
-from procos.engine.answers import Headers, HttpAnswer
+from procos.engine.answers import Headers, HttpAnswer, NoAnswerError
 from procos.engine.reasons import CONNECT_TIMEOUT, why_unanswered
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from procos.domain.errors import (
     EngineDeniedError,
     EngineMisconfiguredError,
     EngineUnreachableError,
-    NoAnswerError,
     ProcosError,
 )
+from procos.engine.answers import NoAnswerError
 from procos.engine.connections import basic, is_success, json_in, target_of
 from procos.logs import get_logger
 

@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-from procos.domain.errors import EngineError, EngineMisconfiguredError, EngineUnreachableError, NoAnswerError
+from procos.domain.errors import EngineError, EngineMisconfiguredError, EngineUnreachableError
 from procos.engine.access import Access
+from procos.engine.answers import NoAnswerError
 from procos.engine.connections import NOT_JSON, is_success, json_in
 from procos.engine.faults import Answer, fault
 from procos.engine.forms import multipart

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from procos.domain.errors import NoAnswerError
+from procos.engine.answers import NoAnswerError
 from procos.engine.connections import Connections
 from procos.engine.handles import Certificates
 from tests.unit.engine.raw_server import raw_server

@@ -201,6 +201,22 @@ class TestDownload:
         with transport.download("/data") as pieces:
             assert list(pieces) == []
 
+    def test_is_asked_for_again_where_a_kept_connection_had_ended(self) -> None:
+        closed = threading.Semaphore(0)
+
+        def answer_and_close(client: socket.socket) -> None:
+            client.recv(PIECE)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+            client.close()
+            closed.release()
+
+        with raw_server(answer_and_close) as address:
+            transport = Transport(EngineSettings(url=address))
+            for _ in range(3):
+                with transport.download("/data") as pieces:
+                    assert list(pieces) == [b"x"]
+                assert closed.acquire(timeout=5)
+
     def test_may_take_longer_than_a_call(self) -> None:
         pause = threading.Event()
 
