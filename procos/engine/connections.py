@@ -103,18 +103,20 @@ class Connections:
         """
         kept = self._own()
         download = kept.download(self._certificates)
-        url = self._root + target
+        request = Request(
+            method="GET", url=self._root + target, headers=headers, body=None, limit=self._timeout,
+            in_pieces=True, with_headers=False,
+        )  # fmt: skip
         try:
-            download.begin(
-                Request(method="GET", url=url, headers=headers, body=None, limit=self._timeout, in_pieces=True)
-            )
+            download.begin(request)
             yield download
         finally:
+            came_whole = download.has_ended
+            download.leave()
             if download.has_failed:
                 self._distrust(kept)
-            elif download.has_ended and len(kept.downloads) < MOST_KEPT:
+            elif came_whole and len(kept.downloads) < MOST_KEPT:
                 kept.downloads.append(download)
-            download.leave()
 
     def _own(self) -> _Kept:
         """Return what is kept, without what the process had before it was forked."""

@@ -115,10 +115,11 @@ class Download:
             self._advance()
 
     def leave(self) -> None:
-        """Leave what has not been read, and with it the connection."""
+        """Leave what has not been read, and where it has not come yet the connection with it."""
         if not self.has_ended:
             self._multi.remove_handle(self._handle.curl)
             self.has_ended = True
+        self._inbox.take()
 
     def _advance(self) -> None:
         """Let libcurl work until something is held, or the answer has ended."""

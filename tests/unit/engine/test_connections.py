@@ -224,6 +224,29 @@ class TestLimit:
         done.set()
 
 
+class TestConnection:
+    def test_is_kept_for_whoever_calls_next(self, connections: Connections, site: Site) -> None:
+        for _ in range(3):
+            caller = threading.Thread(target=connections.call, args=("GET", "/"), kwargs={"headers": {}})
+            caller.start()
+            caller.join(5)
+        assert (len(site.requests), site.connections) == (3, 1)
+
+    def test_ends_with_those_who_held_it(self) -> None:
+        ended = threading.Event()
+
+        def answer_until_the_end(client: socket.socket) -> None:
+            while client.recv(65536):
+                client.sendall(EMPTY)
+            ended.set()
+
+        with raw_server(answer_until_the_end) as address:
+            connections = Connections(address, timeout=5.0)
+            connections.call("GET", "/", headers={})
+            del connections
+            assert ended.wait(5)
+
+
 class TestProcess:
     def test_that_was_forked_uses_no_connection_of_its_parent(self, site: Site) -> None:
         subprocess.run([sys.executable, "-c", FORKED, site.address], check=True, timeout=30)

@@ -157,6 +157,14 @@ class TestDownload:
                 assert list(pieces) == [b"{}"]
         assert site.connections == 1
 
+    def test_that_is_not_read_leaves_nothing_to_the_next(self, transport: Transport, site: Site) -> None:
+        site.body = b"of the first"
+        with transport.download("/data"):
+            pass
+        site.body = b"of the second"
+        with transport.download("/data") as pieces:
+            assert b"".join(pieces) == b"of the second"
+
     def test_that_is_left_early_spoils_no_later_call(self, transport: Transport, site: Site) -> None:
         site.body = b'"' + b"x" * (4 * PIECE) + b'"'
         with transport.download("/data") as pieces:
