@@ -11,7 +11,7 @@ import selectors
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pycurl
@@ -55,9 +55,9 @@ OPTIONS = {
 class Certificates:
     """Whom to trust and what to show, in PEM form; None of `authorities` is the system's."""
 
-    authorities: bytes | None = None
-    certificate: bytes | None = None
-    key: bytes | None = None
+    authorities: bytes | None = field(default=None, repr=False)
+    certificate: bytes | None = field(default=None, repr=False)  # its key may lie in the same file
+    key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,8 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes | None
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
     limit: float
     in_pieces: bool = False
     with_headers: bool = True

@@ -46,7 +46,7 @@ def why_unanswered(failure: Failure) -> str:
         case pycurl.E_OPERATION_TIMEDOUT:
             return "no answer in time" if failure.was_sent else f"no connection within {failure.connect_limit:g} s"
         case pycurl.E_FILESIZE_EXCEEDED:
-            return "its answer is larger than any the engine gives"
+            return "its answer is too large"
         case code if code in LOST:
             return "connection lost"
     return f"libcurl's error {failure.code}"

@@ -14,7 +14,7 @@ import pytest
 
 from procos.engine.answers import NoAnswerError
 from procos.engine.connections import Connections
-from procos.engine.handles import Certificates
+from procos.engine.handles import Certificates, Request
 from tests.unit.engine.raw_server import raw_server
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class TestAnswer:
     def test_is_no_larger_than_we_can_hold(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("procos.engine.handles.LARGEST_ANSWER", 1000)
         site.body = b"x" * 1001
-        with pytest.raises(NoAnswerError, match="larger than any"):
+        with pytest.raises(NoAnswerError, match="too large"):
             Connections(site.address, timeout=5.0).call("GET", "/", headers={})
 
     def test_of_a_length_nobody_told_is_no_larger_either(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ class TestAnswer:
             while True:
                 client.sendall(b"x" * 65536)
 
-        with raw_server(never_end) as address, pytest.raises(NoAnswerError, match="larger than any"):
+        with raw_server(never_end) as address, pytest.raises(NoAnswerError, match="too large"):
             Connections(address, timeout=5.0).call("GET", "/", headers={})
 
     @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"])
@@ -260,6 +260,12 @@ class TestReason:
         with pytest.raises(NoAnswerError, match="connection refused") as raised:
             connections.call("POST", "/?key=hunter2", body=b"hunter2", headers={"Authorization": "Bearer hunter2"})
         assert "hunter2" not in f"{raised.value!r} {raised.value.__cause__!r}"
+
+    def test_shows_none_of_it_where_a_traceback_shows_values(self) -> None:
+        shown = {"Authorization": "Bearer hunter2"}
+        request = Request(method="POST", url="/", headers=shown, body=b"hunter2", limit=1.0)
+        certificates = Certificates(authorities=b"hunter2", certificate=b"hunter2", key=b"hunter2")
+        assert "hunter2" not in f"{request!r} {certificates!r}"
 
     def test_of_a_name_nobody_knows_says_so(self) -> None:
         with pytest.raises(NoAnswerError, match="unknown host name"):
