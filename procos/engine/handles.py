@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST_ANSWER = 512 * 1024 * 1024
 """Bytes of an answer that is read whole: far beyond what the engine answers, and within what a host can hold."""
+LARGEST_HELD = 64 * 1024
+"""Bytes of a body that a handle may hold until its next call; a deployment is more."""
 MILLISECONDS = 1000
 UNLIMITED = 0
 NO_SOCKET = -1
@@ -114,7 +116,8 @@ class Handle:
         self._pieces: list[bytes] = []
         self._sendings = Sendings(most=1 if write is None else 2)
         self._connect_limit = CONNECT_TIMEOUT
-        self._used_at, self._hears = 0.0, False
+        self._used_at = 0.0
+        self._standing: dict[int, Any] = {}
         self._is_secured = certificates is not None
         for option in (pycurl.CAINFO, pycurl.CAPATH):
             self.curl.unsetopt(option)  # whom the library was built to trust
@@ -141,30 +144,38 @@ class Handle:
         self._used_at = time.monotonic()
         data = b"".join(self._pieces)
         self._pieces.clear()
-        if request.body:
-            self.curl.setopt(pycurl.POSTFIELDS, b"")  # the handle would hold a deployment until its next call
+        if request.body and len(request.body) > LARGEST_HELD:
+            self.curl.setopt(pycurl.POSTFIELDS, b"")
         return HttpAnswer(status=self.status, headers=Headers(tuple(self._lines)), data=data)
 
     def prepare(self, request: Request) -> None:
         """Set what one call needs."""
-        curl = self.curl
         self._lines.clear()
         self._sendings.count = 0
-        curl.setopt(pycurl.URL, request.url)
+        self._set(pycurl.URL, request.url)
         # Expect: 100-continue would cost a round trip, and a second where a server does not know it.
-        curl.setopt(pycurl.HTTPHEADER, ["Expect:", *(f"{name}: {value}" for name, value in request.headers.items())])
-        if request.body is None and request.method not in {"POST", "PUT"}:
-            curl.setopt(pycurl.HTTPGET, 1)
-        else:
-            curl.setopt(pycurl.POSTFIELDS, request.body or b"")
-        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-        curl.setopt(pycurl.TIMEOUT_MS, UNLIMITED if request.in_pieces else math.ceil(request.limit * MILLISECONDS))
-        if request.with_headers != self._hears:
-            self._hears = request.with_headers
-            curl.setopt(pycurl.HEADERFUNCTION, self._lines.append if self._hears else None)
+        self._set(pycurl.HTTPHEADER, ["Expect:", *(f"{name}: {value}" for name, value in request.headers.items())])
+        self._set_body(request)
+        self._set(pycurl.CUSTOMREQUEST, request.method)
+        self._set(pycurl.TIMEOUT_MS, UNLIMITED if request.in_pieces else math.ceil(request.limit * MILLISECONDS))
+        self._set(pycurl.HEADERFUNCTION, self._lines.append if request.with_headers else None)
         self._connect_limit = min(CONNECT_TIMEOUT, request.limit)
         # Ctrl+C reaches Python code alone, and the main thread alone: libcurl calls some once a second or more often.
-        curl.setopt(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
+        self._set(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
+
+    def _set_body(self, request: Request) -> None:
+        """Make it a request with a body or without; the one option takes back the other."""
+        if request.body is None and request.method not in {"POST", "PUT"}:
+            self._set(pycurl.HTTPGET, 1)
+        else:
+            self.curl.setopt(pycurl.POSTFIELDS, request.body or b"")
+            self._standing.pop(pycurl.HTTPGET, None)
+
+    def _set(self, option: int, value: Any) -> None:
+        """Set an option, unless it stands so: each costs CPU, and from one call to the next few change."""
+        if self._standing.get(option) != value:
+            self.curl.setopt(option, value)
+            self._standing[option] = value
 
     def has_ended(self) -> bool:
         """Whether the server has closed the connection, or says what it was not asked for.
