@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from procos.domain.errors import SettingsError
 from procos.engine.connections import Connections, basic
+from procos.engine.handles import Certificates
 from procos.engine.oauth import ClientCredentials
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Access:
         if problems := list(_problems(settings)):
             raise SettingsError(problems)
         self._settings = settings
-        self._tls: ssl.SSLContext | None = None
+        self._certificates = _read(settings)
         self._login = self._chosen(settings)
 
     def connections(self) -> Connections:
@@ -103,15 +104,17 @@ class Access:
     def _connections(self, address: str) -> Connections:
         """Return connections with the certificates, which serve the token server too."""
         is_secured = urlsplit(address).scheme == "https"
-        return Connections(address, timeout=self._settings.timeout, tls=self._context() if is_secured else None)
+        chosen = self._certificates if is_secured else None
+        return Connections(address, timeout=self._settings.timeout, certificates=chosen)
 
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            chosen = self._settings
-            self._tls = ssl.create_default_context(cafile=str(chosen.ca) if chosen.ca else None)
-            if chosen.client_cert:
-                self._tls.load_cert_chain(chosen.client_cert, chosen.client_key, password="")
-        return self._tls
+
+def _read(settings: EngineSettings) -> Certificates:
+    """Read the files once: one that is replaced later, half of a pair perhaps, changes nothing before a restart."""
+    return Certificates(
+        authorities=settings.ca.read_bytes() if settings.ca else None,
+        certificate=settings.client_cert.read_bytes() if settings.client_cert else None,
+        key=settings.client_key.read_bytes() if settings.client_key else None,
+    )
 
 
 def is_let_in(settings: EngineSettings) -> bool:

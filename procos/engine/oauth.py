@@ -10,9 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus, urlencode, urlsplit
-
-import urllib3
+from urllib.parse import quote_plus, urlencode
 
 from procos.domain.addresses import without_secrets
 from procos.domain.errors import (
@@ -21,13 +19,14 @@ from procos.domain.errors import (
     EngineUnreachableError,
     ProcosError,
 )
-from procos.engine.connections import basic, is_success, json_in
-from procos.engine.reasons import why_unanswered
+from procos.engine.answers import NoAnswerError
+from procos.engine.connections import basic, is_success, json_in, target_of
 from procos.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from procos.engine.answers import HttpAnswer
     from procos.engine.connections import Connections
     from procos.settings import EngineSettings
 
@@ -60,9 +59,8 @@ class ClientCredentials:
     def __init__(
         self, settings: EngineSettings, connections: Connections, *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        address = urlsplit(settings.oauth_token_url or "")
-        self._target = f"{address.path or '/'}?{address.query}" if address.query else address.path or "/"
-        self._shown = without_secrets(address.geturl())
+        address = settings.oauth_token_url or ""
+        self._target, self._shown = target_of(address), without_secrets(address)
         self._id = settings.oauth_client_id or ""
         self._secret = settings.oauth_client_secret.get_secret_value() if settings.oauth_client_secret else ""
         self._scope = settings.oauth_scope
@@ -129,7 +127,7 @@ class ClientCredentials:
         self._failed = None
         return held
 
-    def _ask(self) -> urllib3.BaseHTTPResponse:
+    def _ask(self) -> HttpAnswer:
         """Send id and secret as the standard has it, and as fields where the server wants them there."""
         answer = self._post()
         if answer.status in {BAD_REQUEST, UNAUTHORIZED} and _error_of(answer) in {"", "invalid_client"}:
@@ -140,7 +138,7 @@ class ClientCredentials:
             self._in_body = not self._in_body
         return answer
 
-    def _post(self) -> urllib3.BaseHTTPResponse:
+    def _post(self) -> HttpAnswer:
         fields = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if self._in_body:
@@ -149,10 +147,10 @@ class ClientCredentials:
             headers["Authorization"] = basic(quote_plus(self._id), quote_plus(self._secret))
         try:
             return self._connections.call("POST", self._target, body=urlencode(fields).encode(), headers=headers)
-        except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(f"does not answer: {why_unanswered(error)}") from error
+        except NoAnswerError as error:
+            raise self._unreachable(f"does not answer: {error.reason}") from error
 
-    def _read(self, answer: urllib3.BaseHTTPResponse) -> _Held:
+    def _read(self, answer: HttpAnswer) -> _Held:
         status = answer.status
         if status == TOO_MANY or status >= SERVER_ERROR:
             raise self._unreachable(f"answers {status}")
@@ -183,12 +181,12 @@ class ClientCredentials:
         return EngineUnreachableError(self._shown, f"the token server {what}", cure=CURE)
 
 
-def _object_of(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
-    body = json_in(answer)
+def _object_of(answer: HttpAnswer) -> dict[str, Any]:
+    body = json_in(answer.data)
     return body if isinstance(body, dict) else {}
 
 
-def _error_of(answer: urllib3.BaseHTTPResponse) -> str:
+def _error_of(answer: HttpAnswer) -> str:
     """Return the standard's word for what is wrong, such as invalid_client."""
     return str(_object_of(answer).get("error") or "")[:LONGEST_REASON]
 

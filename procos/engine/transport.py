@@ -7,21 +7,22 @@ Every answer that is not success leaves here as an `EngineError`, every missing 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
-
-import urllib3
 
 from procos.domain.errors import EngineError, EngineMisconfiguredError, EngineUnreachableError
 from procos.engine.access import Access
+from procos.engine.answers import NoAnswerError
 from procos.engine.connections import NOT_JSON, is_success, json_in
 from procos.engine.faults import Answer, fault
-from procos.engine.reasons import why_unanswered
+from procos.engine.forms import multipart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from procos.engine.answers import Headers, HttpAnswer
+    from procos.engine.downloads import Download
     from procos.settings import EngineSettings
 
 NO_CONTENT, UNAUTHORIZED = 204, 401
@@ -29,8 +30,10 @@ JSON = "application/json"
 NOTHING = object()
 FORM_WAIT_SECONDS = 30.0
 """Beyond the timeout of a call: what a deployment holds is parsed."""
-PIECE = 256 * 1024
-"""Bytes of a long answer that are read at a time, each within the timeout of a call."""
+LONGEST_FAULT = 256 * 1024
+"""Bytes that are read of an answer that is an error where content was asked for."""
+
+Answered = TypeVar("Answered", "HttpAnswer", "Download")
 
 
 class Transport:
@@ -40,14 +43,14 @@ class Transport:
         self.address = settings.url
         self._access = Access(settings)
         self._connections = self._access.connections()
-        self._announced: Mapping[str, str] | None = None
+        self._announced: Headers | None = None
 
     def get(self, path: str, params: Mapping[str, object] | None = None) -> Any:
         """Read; returns the JSON of the answer."""
         return self._call("GET", path, params=params)
 
     def heard(self, name: str) -> str | None:
-        """Return what the engine's youngest answer said under this name, None before the first."""
+        """Return what the engine's youngest answer said under this name, commands apart; None before the first."""
         return None if self._announced is None else self._announced.get(name)
 
     def announced(self, name: str) -> str | None:
@@ -63,9 +66,10 @@ class Transport:
     def command(self, path: str, body: object) -> None:
         """Send JSON to what answers nothing; any other answer is not the engine's, whatever its status.
 
-        A page of a proxy that says 200 must never count as a report the engine took.
+        A page of a proxy that says 200 must never count as a report the engine took. These are the calls a bridge
+        makes for each step: what the engine says of itself is heard at every fetch, and not here.
         """
-        if self._call("POST", path, json_body=body) is not None:
+        if self._call("POST", path, json_body=body, with_headers=False) is not None:
             raise _not_the_engine(self.address, "an answer where the engine gives none")
 
     def put(self, path: str, body: object) -> Any:
@@ -78,21 +82,25 @@ class Transport:
 
     def post_form(self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]) -> Any:
         """Send a multipart form, as deployments are."""
-        form, content_type = urllib3.encode_multipart_formdata({**fields, **files})
+        form, content_type = multipart(fields, files)
         return self._call("POST", path, body=form, content_type=content_type, wait=FORM_WAIT_SECONDS)
 
     @contextmanager
     def download(self, path: str) -> Iterator[Iterator[bytes]]:
         """Read an answer of any length in pieces; each comes within the timeout of a call."""
         target = self._connections.path + path
-        answer = self._let_in("GET", target, None, {"Accept": "*/*"}, 0.0, whole=False)
-        try:
+        with ExitStack() as begun:
+
+            def begin(shown: str | None) -> Download:
+                begun.close()  # one that was refused
+                headers = _with({"Accept": "*/*"}, shown)
+                return begun.enter_context(self._connections.download(target, headers=headers))
+
+            answer = self._let_in(begin)
+            pieces = self._pieces(answer)
             if not is_success(answer.status):
-                raise fault(_answer(answer.status, json_in(answer)), address=self.address)
-            yield self._pieces(answer)
-        finally:
-            answer.close()  # the connection too, if there is more to read
-            answer.release_conn()
+                raise fault(_answer(answer.status, json_in(_beginning(pieces))), address=self.address)
+            yield pieces
 
     def fault_in(self, answer: Mapping[str, Any]) -> EngineError | None:
         """Return the error that one answer of a list stands for, None for success."""
@@ -106,47 +114,47 @@ class Transport:
     def _call(
         self, method: str, path: str, *, json_body: object = NOTHING, params: Mapping[str, object] | None = None,
         body: bytes | None = None, content_type: str = JSON, wait: float = 0.0,
+        with_headers: bool = True,
     ) -> Any:  # fmt: skip
         if json_body is not NOTHING:
             body = json.dumps(json_body, allow_nan=False).encode()
         target = self._connections.path + path + (f"?{urlencode(params)}" if params else "")
         headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
-        return self._body_of(self._let_in(method, target, body, headers, wait))
 
-    def _pieces(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        try:
-            yield from answer.stream(PIECE)
-        except urllib3.exceptions.HTTPError as error:
-            raise EngineUnreachableError(self.address, why_unanswered(error)) from error
+        def send(shown: str | None) -> HttpAnswer:
+            return self._connections.call(
+                method, target, body=body, headers=_with(headers, shown), wait=wait, with_headers=with_headers
+            )
 
-    def _let_in(
-        self, method: str, target: str, body: bytes | None, headers: dict[str, str], wait: float, *, whole: bool = True
-    ) -> urllib3.BaseHTTPResponse:
+        return self._body_of(self._let_in(send))
+
+    def _let_in(self, send: Callable[[str | None], Answered]) -> Answered:
         """Send a request with what lets us in; what the engine refuses is renewed where it can be, and tried again."""
         shown = self._access.shown()
-        answer = self._send(method, target, body, _with(headers, shown), wait, whole=whole)
-        if answer.status == UNAUTHORIZED and shown is not None:
-            renewed = self._access.renewed(shown)
-            if renewed != shown:
-                answer.close()  # one that was not read whole keeps its connection
-                return self._send(method, target, body, _with(headers, renewed), wait, whole=whole)
+        try:
+            answer = send(shown)
+            if answer.status == UNAUTHORIZED and shown is not None:
+                renewed = self._access.renewed(shown)
+                if renewed != shown:
+                    return send(renewed)
+        except NoAnswerError as error:
+            raise EngineUnreachableError(self.address, error.reason) from error
         return answer
 
-    def _send(
-        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], wait: float, *, whole: bool
-    ) -> urllib3.BaseHTTPResponse:
+    def _pieces(self, answer: Download) -> Iterator[bytes]:
         try:
-            return self._connections.call(method, target, body=body, headers=headers, wait=wait, whole=whole)
-        except urllib3.exceptions.HTTPError as error:
-            raise EngineUnreachableError(self.address, why_unanswered(error)) from error
+            yield from answer.pieces()
+        except NoAnswerError as error:
+            raise EngineUnreachableError(self.address, error.reason) from error
 
-    def _body_of(self, answer: urllib3.BaseHTTPResponse) -> Any:
+    def _body_of(self, answer: HttpAnswer) -> Any:
         if not is_success(answer.status):
-            raise fault(_answer(answer.status, json_in(answer)), address=self.address)
-        self._announced = answer.headers  # a proxy's error says nothing about the engine
+            raise fault(_answer(answer.status, json_in(answer.data)), address=self.address)
+        if answer.headers.lines:
+            self._announced = answer.headers  # a proxy's error says nothing about the engine
         if answer.status == NO_CONTENT:
             return None
-        body = json_in(answer)
+        body = json_in(answer.data)
         if body is NOT_JSON:
             raise _not_the_engine(self.address, f"{answer.status} with something that is not JSON")
         return body
@@ -154,6 +162,15 @@ class Transport:
 
 def _with(headers: Mapping[str, str], shown: str | None) -> Mapping[str, str]:
     return headers if shown is None else {**headers, "Authorization": shown}
+
+
+def _beginning(pieces: Iterator[bytes]) -> bytes:
+    read = b""
+    for piece in pieces:
+        read += piece
+        if len(read) > LONGEST_FAULT:
+            break
+    return read
 
 
 def _not_the_engine(address: str, what: str) -> EngineMisconfiguredError:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-import socket
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.domain.errors import EngineMisconfiguredError, EngineRejectedError, EngineUnreachableError
+from procos.domain.errors import (
+    EngineBusyError,
+    EngineMisconfiguredError,
+    EngineRejectedError,
+    EngineUnreachableError,
+)
+from procos.engine.downloads import PIECE
 from procos.engine.http import HttpEngine
-from procos.engine.transport import PIECE, Transport
+from procos.engine.transport import Transport
 from procos.settings import EngineSettings
 from procos.testing import external_task
+from tests.unit.engine.raw_server import raw_server
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
 
     from procos.domain.external_task import ExternalTask
@@ -150,6 +157,14 @@ class TestDownload:
                 assert list(pieces) == [b"{}"]
         assert site.connections == 1
 
+    def test_that_is_not_read_leaves_nothing_to_the_next(self, transport: Transport, site: Site) -> None:
+        site.body = b"of the first"
+        with transport.download("/data"):
+            pass
+        site.body = b"of the second"
+        with transport.download("/data") as pieces:
+            assert b"".join(pieces) == b"of the second"
+
     def test_that_is_left_early_spoils_no_later_call(self, transport: Transport, site: Site) -> None:
         site.body = b'"' + b"x" * (4 * PIECE) + b'"'
         with transport.download("/data") as pieces:
@@ -162,18 +177,109 @@ class TestDownload:
         with pytest.raises(EngineRejectedError, match="no"), transport.download("/data"):
             pass
 
-    def test_that_breaks_off_is_no_content(self) -> None:
-        def answer(server: socket.socket) -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(PIECE)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort")
+    def test_comes_whole_however_it_is_cut(self, transport: Transport, site: Site) -> None:
+        site.body = b"".join(b"%07d," % number for number in range(PIECE))
+        with transport.download("/data") as pieces:
+            assert b"".join(pieces) == site.body
 
-        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
-            pool.submit(answer, server)
-            cut_off = Transport(EngineSettings(url=f"http://127.0.0.1:{server.getsockname()[1]}/engine-rest"))
-            with pytest.raises(EngineUnreachableError), cut_off.download("/data") as pieces:
+    def test_that_is_left_early_is_not_waited_for_by_the_server(self) -> None:
+        left = threading.Event()
+
+        def send_until_nobody_listens(client: socket.socket) -> None:
+            client.recv(PIECE)
+            try:
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    client.sendall(b"x" * PIECE)
+            except OSError:
+                left.set()
+
+        with raw_server(send_until_nobody_listens) as address:
+            with Transport(EngineSettings(url=address)).download("/data") as pieces:
+                next(pieces)
+            assert left.wait(5)
+
+    def test_may_be_begun_while_another_is_read(self, transport: Transport, site: Site) -> None:
+        site.body = b"x" * (4 * PIECE)
+        with transport.download("/data") as one, transport.download("/data") as other:
+            assert len(next(one) + next(other) + b"".join(one) + b"".join(other)) == 8 * PIECE
+
+    def test_of_nothing_has_no_pieces(self, transport: Transport, site: Site) -> None:
+        site.body = b""
+        with transport.download("/data") as pieces:
+            assert list(pieces) == []
+
+    def test_is_asked_for_again_where_a_kept_connection_had_ended(self) -> None:
+        closed = threading.Semaphore(0)
+
+        def answer_and_close(client: socket.socket) -> None:
+            client.recv(PIECE)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+            client.close()
+            closed.release()
+
+        with raw_server(answer_and_close) as address:
+            transport = Transport(EngineSettings(url=address))
+            for _ in range(3):
+                with transport.download("/data") as pieces:
+                    assert list(pieces) == [b"x"]
+                assert closed.acquire(timeout=5)
+
+    def test_may_take_longer_than_a_call(self) -> None:
+        pause = threading.Event()
+
+        def drip(client: socket.socket) -> None:
+            client.recv(PIECE)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+            for _ in range(4):
+                pause.wait(0.2)
+                client.sendall(b"x")
+
+        with raw_server(drip) as address:
+            transport = Transport(EngineSettings(url=address, timeout=0.6))
+            with transport.download("/data") as pieces:
+                assert b"".join(pieces) == b"xxxx"
+
+    def test_that_stops_in_the_middle_is_not_waited_for(self) -> None:
+        over = threading.Event()
+
+        def stop(client: socket.socket) -> None:
+            client.recv(PIECE)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx")
+            over.wait(5)
+
+        with raw_server(stop) as address:
+            transport = Transport(EngineSettings(url=address, timeout=0.1))
+            with transport.download("/data") as pieces:
+                assert next(pieces) == b"x"
+                with pytest.raises(EngineUnreachableError, match="no answer in time"):
+                    next(pieces)
+        over.set()
+
+    def test_that_breaks_off_is_no_content(self) -> None:
+        def break_off(client: socket.socket) -> None:
+            client.recv(PIECE)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort")
+
+        with raw_server(break_off) as address:
+            cut_off = Transport(EngineSettings(url=address))
+            with pytest.raises(EngineUnreachableError, match="lost"), cut_off.download("/data") as pieces:
                 list(pieces)
+
+    def test_that_had_no_answer_speaks_against_every_connection(self, site: Site) -> None:
+        transport = Transport(EngineSettings(url=site.address, timeout=0.1))
+        transport.get("/version")
+        site.hang = threading.Event()
+        with pytest.raises(EngineUnreachableError), transport.download("/data"):
+            pass
+        site.hang.set()
+        transport.get("/version")
+        assert site.connections == 3
+
+    def test_that_is_refused_with_megabytes_is_left_at_some_of_them(self, transport: Transport, site: Site) -> None:
+        site.status, site.body = 503, b"<" * (16 * PIECE)
+        with pytest.raises(EngineBusyError), transport.download("/data"):
+            pass
 
     def test_shows_what_lets_us_in(self, site: Site) -> None:
         settings = EngineSettings.model_validate({"url": site.address, "user": "me", "password": "secret"})

@@ -236,6 +236,17 @@ class TestTransport:
         assert len(site.requests) == 3
         assert len(issuer.fields) == 2
 
+    def test_does_so_for_content_too(
+        self, site: Site, token_server: Site, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("procos.engine.oauth.NEW", 0.0)
+        site.script = lambda _path, headers, _body: (
+            (200, b"content") if headers["Authorization"] == "Bearer token-2" else (401, b"")
+        )
+        with Transport(settings(token_server, url=site.address)).download("/data") as pieces:
+            assert b"".join(pieces) == b"content"
+        assert len(issuer.fields) == 2
+
     def test_says_that_the_engine_does_not_take_new_tokens(
         self, site: Site, token_server: Site, issuer: Issuer
     ) -> None:
