@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -19,6 +20,7 @@ from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendError, BackendGetMetaError
 
 from procos.logs import get_logger
+from procos.own_connections import OwnConnections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +46,10 @@ def _not_publishing(request: Any) -> Iterator[None]:
         run.is_publishing = True
 
 
+def _not_stored(task_id: str, state: str, error: Exception) -> None:
+    log.warning("result.not_stored", celery_id=task_id, state=state, reason=type(error).__name__)
+
+
 class Results(RedisBackend):
     """The backend; named by its import path in the option `result_backend`."""
 
@@ -62,17 +68,18 @@ class Results(RedisBackend):
                 return super().store_result(task_id, result, state, *args, **kwargs)
             except AWAY as error:
                 if self.clock() >= deadline:
-                    log.warning("result.not_stored", celery_id=task_id, state=state, reason=type(error).__name__)
+                    _not_stored(task_id, state, error)
                     return result
                 self.pause(PAUSE_SECONDS)
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Write a success that a callback carries in one command; leave the rest to Celery.
+        """Write a success that a callback carries in one command, and wait for no answer; leave the rest to Celery.
 
         Celery reads first, so that nothing is written over a success; another success may be. It also publishes what
-        it writes, for a caller that waits; where there is a callback, nobody does.
+        it writes, for a caller that waits; where there is a callback, nobody does. Whether Redis has it would change
+        nothing: a success that cannot be stored is let go.
         """
         if state != states.SUCCESS or not getattr(request, "callbacks", None):
             return super()._store_result(  # type: ignore[misc]  # celery-types lack it, and the rest
@@ -87,8 +94,15 @@ class Results(RedisBackend):
             "task_id": task_id,
         }
         key: str = self.get_key_for_task(task_id)
-        self.client.set(key, self.encode(meta), ex=self.expires)  # type: ignore[attr-defined]
+        self._connections.tell(
+            "SET", key, self.encode(meta), "EX", self.expires,  # type: ignore[attr-defined]  # celery-types lack it
+            refused=partial(_not_stored, task_id, state),
+        )  # fmt: skip
         return result
+
+    @cached_property
+    def _connections(self) -> OwnConnections:
+        return OwnConnections(self.client)
 
     def get_task_meta(self, task_id: str, *args: Any, **kwargs: Any) -> Any:
         """Read what is stored of a task.

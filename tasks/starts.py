@@ -22,11 +22,12 @@ from procos import ledger_keys as keys
 from procos.domain.outcome import Failure
 from procos.ledger_scripts import STARTED
 from procos.logs import get_logger
-from tasks.store import client
+from tasks.store import own_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from procos.own_connections import Script
     from procos.settings import RedisSettings
     from tasks.runs import Run
 
@@ -38,7 +39,6 @@ NOT_WANTED = -1
 ANOTHER_RUNS = -2
 
 log = get_logger(__name__)
-_lock = threading.Lock()
 
 
 class Start(StrEnum):
@@ -109,11 +109,6 @@ def _ask(run: Run, url: str, *, dead_since: int | str = "") -> Sequence[int]:
     return [int(number) for number in answer]
 
 
-def _script(url: str) -> redis.commands.core.Script:
-    with _lock:
-        return _client_script(url)
-
-
 @cache
-def _client_script(url: str) -> redis.commands.core.Script:
-    return client(url).register_script(STARTED)
+def _script(url: str) -> Script:
+    return own_connections(url).script(STARTED)

@@ -7,6 +7,8 @@ from functools import cache
 
 import redis
 
+from procos.own_connections import OwnConnections
+
 TIMEOUT_SECONDS = 1.0
 
 _lock = threading.Lock()
@@ -21,3 +23,14 @@ def client(url: str) -> redis.Redis:
 @cache
 def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
+
+
+def own_connections(url: str) -> OwnConnections:
+    """Return the connections of this process's threads, for what each of them asks with every task."""
+    with _lock:
+        return _own_connections(url)
+
+
+@cache
+def _own_connections(url: str) -> OwnConnections:
+    return OwnConnections(_client(url))

@@ -8,12 +8,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from celery import states
+from celery.utils.objects import Bunch
 
 from bridge.ledger import Ledger
 from bridge.ledger_values import ReportClaim, Reservation
 from procos import ledger_keys as keys
+from procos.app import make_app
 from procos.domain.errors import LedgerUnreachableError
-from procos.settings import RedisSettings
+from procos.settings import RedisSettings, load_settings
 from procos.testing import dispatch_ref
 from tasks.runs import Run
 from tasks.starts import Start, note_start
@@ -27,6 +30,17 @@ REF = dispatch_ref()
 
 
 class TestStoredResult:
+    def test_of_a_success_is_kept_longer_than_a_step_may_take(
+        self, redis_settings: RedisSettings, redis_ledger: Ledger, redis_client: redis.Redis
+    ) -> None:
+        backend = make_app(load_settings({"PROCOS_REDIS_URL": redis_settings.url}, dotenv=None)).backend
+        request = Bunch(callbacks=["the bridge's"])
+        backend.store_result(REF.celery_id, {"number": 7}, states.SUCCESS, request=request)
+        backend.store_result("another", {}, states.SUCCESS, request=request)  # is sent when the first was answered
+        meta = redis_ledger.stored_result(REF.celery_id) or {}
+        assert (meta["status"], meta["result"]) == (states.SUCCESS, {"number": 7})
+        assert redis_client.ttl(keys.RESULT_PREFIX + REF.celery_id) > timedelta(hours=47).total_seconds()
+
     def test_is_read_raw(self, redis_ledger: Ledger, redis_client: redis.Redis) -> None:
         meta = {"status": "FAILURE", "result": {"exc_type": "TaskFailed", "exc_message": ["{}"]}}
         redis_client.set(keys.RESULT_PREFIX + REF.celery_id, json.dumps(meta))

@@ -14,6 +14,7 @@ from celery.app.trace import build_tracer
 from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendGetMetaError
 from celery.utils.objects import Bunch
+from structlog.testing import capture_logs
 
 from procos.app import make_app
 from procos.results import FAILURE_PATIENCE_SECONDS, Results
@@ -76,11 +77,12 @@ def commands(backend: Results, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
         def execute(self) -> None:
             """Have sent it already."""
 
-    class Client:
-        def set(self, _key: object, text: str, *, ex: int) -> None:
-            assert ex > 0
-            sent.append(("SET", text))
+    class Told:
+        def tell(self, verb: str, _key: object, text: str, _ex: str, seconds: int, *, refused: object) -> None:
+            assert (callable(refused), seconds > 0) == (True, True)
+            sent.append((verb, text))
 
+    class Client:
         def get(self, _key: object) -> None:
             sent.append(("GET", ""))
 
@@ -88,6 +90,7 @@ def commands(backend: Results, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
             return nullcontext(Pipeline())
 
     monkeypatch.setattr(backend, "client", Client())
+    monkeypatch.setitem(vars(backend), "_connections", Told())
     return sent
 
 
@@ -139,6 +142,17 @@ class TestResults:
         meta = json.loads(text)
         assert (verb, meta["task_id"], meta["status"], meta["result"]) == ("SET", "id", states.SUCCESS, {"a": 1})
         assert backend.meta_from_decoded(meta)["children"] == []
+
+    def test_say_so_when_redis_has_refused_a_success(self, backend: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Full:
+            def tell(self, *_: object, refused: Callable[[redis.RedisError], None]) -> None:
+                refused(redis.OutOfMemoryError("used memory > 'maxmemory'"))
+
+        monkeypatch.setitem(vars(backend), "_connections", Full())
+        with capture_logs() as lines:
+            result = backend.store_result("id", "value", states.SUCCESS, request=Bunch(callbacks=["the bridge's"]))
+        said = [(line["event"], line["celery_id"], line["reason"]) for line in lines]
+        assert (result, said) == ("value", [("result.not_stored", "id", "OutOfMemoryError")])
 
     @pytest.mark.parametrize(
         ("state", "callbacks"), [(states.SUCCESS, None), (states.FAILURE, ["the bridge's"])], ids=["awaited", "failed"]
