@@ -56,8 +56,13 @@ class OwnConnections:
     def _own(self) -> _Own:
         own: _Own | None = getattr(self._threads, "own", None)
         if own is None or own.pid != os.getpid():  # what a fork has copied is the parent's
-            own = self._threads.own = _Own(self._client.connection_pool.make_connection())
+            own = self._threads.own = _Own(self._made())
         return own
+
+    def _made(self) -> Any:
+        """Make a connection beside the pool, whose limit (100, where nothing else is said) is for what it lends."""
+        pool = self._client.connection_pool
+        return pool.connection_class(**pool.connection_kwargs)
 
 
 class _Own:
@@ -69,6 +74,11 @@ class _Own:
         self._refused: Callable[[redis.RedisError], object] | None = None
         """Whom the answer that is owed matters to; nobody, if the thread was interrupted."""
         self.pid = os.getpid()
+
+    def __del__(self) -> None:
+        """Close the connection when its thread has ended: redis-py's own object waits for the cyclic collector."""
+        if self.pid == os.getpid():
+            self._connection.disconnect()
 
     def ask(self, command: Sequence[object]) -> Any:
         self._make_ready()
@@ -89,9 +99,12 @@ class _Own:
 
     def _read(self) -> Any:
         try:
-            return self._connection.read_response()
-        finally:
-            self._is_answer_owed = False  # redis-py closes a connection whose answer it could not read whole
+            answer = self._connection.read_response()
+        except redis.ResponseError:
+            self._is_answer_owed = False
+            raise
+        self._is_answer_owed = False
+        return answer
 
     def _tried(self, call: Callable[[], Any]) -> Any:
         """Call as often as the client would, each time on a new connection."""
@@ -110,6 +123,7 @@ class _Own:
             self._drop()
         else:
             self._read_late(refused)
+            self._drop_if_closed()
 
     def _read_late(self, refused: Callable[[redis.RedisError], object]) -> None:
         try:

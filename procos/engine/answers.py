@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class NoAnswerError(Exception):
@@ -43,4 +43,4 @@ class HttpAnswer:
 
     status: int
     headers: Headers = Headers()
-    data: bytes = b""
+    data: bytes = field(default=b"", repr=False)

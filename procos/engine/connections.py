@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import string
+import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,13 +45,16 @@ class _Kept:
         with suppress(IndexError):  # another thread may have taken the last one
             while True:
                 handle = self.handles.pop()
-                if not handle.has_ended():
+                if not handle.is_over():
                     return handle
         return Handle(certificates)
 
     def download(self, certificates: Certificates | None) -> Download:
         with suppress(IndexError):
-            return self.downloads.pop()
+            while True:
+                download = self.downloads.pop()
+                if not download.is_over():
+                    return download
         return Download(certificates)
 
 
@@ -63,7 +67,7 @@ class Connections:
 
     def __init__(self, address: str, *, timeout: float, certificates: Certificates | None = None) -> None:
         parts = urlsplit(address)
-        self._root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._root = f"{parts.scheme}://{_host(parts.netloc.rpartition('@')[2])}"
         self._timeout, self._certificates = timeout, certificates
         self.path = target_of(address).partition("?")[0] if parts.path else ""
         self._kept = _Kept()
@@ -79,12 +83,16 @@ class Connections:
         Raises:
             NoAnswerError: there was no answer, or not all of it.
         """
-        kept = self._own()
-        handle = kept.handle(self._certificates)
         request = Request(
             method=method, url=self._root + target, headers=headers, body=body, limit=self._timeout + wait,
             with_headers=with_headers,
         )  # fmt: skip
+        if threading.current_thread() is threading.main_thread():
+            # Here signals arrive, Ctrl+C and the time limits of Celery's processes, and Python code alone hears them.
+            with self._reading(request) as download:
+                return download.answer()
+        kept = self._own()
+        handle = kept.handle(self._certificates)
         try:
             answer = handle.call(request)
         except NoAnswerError:
@@ -101,12 +109,17 @@ class Connections:
         Raises:
             NoAnswerError: there was no answer, or not all of it.
         """
-        kept = self._own()
-        download = kept.download(self._certificates)
         request = Request(
             method="GET", url=self._root + target, headers=headers, body=None, limit=self._timeout,
             in_pieces=True, with_headers=False,
         )  # fmt: skip
+        with self._reading(request) as download:
+            yield download
+
+    @contextmanager
+    def _reading(self, request: Request) -> Iterator[Download]:
+        kept = self._own()
+        download = kept.download(self._certificates)
         try:
             download.begin(request)
             yield download
@@ -136,6 +149,14 @@ def target_of(address: str) -> str:
     parts = urlsplit(address)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     return quote(target, safe=string.punctuation)
+
+
+def _host(named: str) -> str:
+    """Return host and port as they travel; a name that is none leads nowhere, and is said to."""
+    try:
+        return named if named.isascii() else named.encode("idna").decode()
+    except UnicodeError:
+        return quote(named)
 
 
 def basic(user: str, password: str) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import selectors
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pycurl
 
-from procos.engine.handles import Handle
+from procos.engine.handles import NO_SOCKET, Handle, Looking, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procos.engine.answers import NoAnswerError
+    from procos.engine.answers import HttpAnswer, NoAnswerError
     from procos.engine.handles import Certificates, Request
 
 PIECE = 256 * 1024
@@ -62,16 +63,18 @@ class _Sockets:
 
     def __init__(self) -> None:
         self._awaited: dict[int, int] = {}
+        self.last = NO_SOCKET
 
     def __call__(self, what: int, socket: int, _multi: object, _data: object) -> None:
         if what in EVENTS:
             self._awaited[socket] = EVENTS[what]
+            self.last = socket
         else:
             self._awaited.pop(socket, None)
 
     def ready(self, seconds: float) -> list[int]:
         """Wait until some are ready, and return those."""
-        with selectors.DefaultSelector() as selector:  # unlike curl_multi_fdset(3), for any number of open files
+        with Looking() as selector:  # unlike curl_multi_fdset(3), for any number of open files
             for socket, events in self._awaited.items():
                 selector.register(socket, events)
             return [key.fd for key, _ in selector.select(seconds)]
@@ -93,6 +96,10 @@ class Download:
         """Return the status of the answer that was begun."""
         return self._handle.status
 
+    def is_over(self) -> bool:
+        """Whether the server has closed the connection meanwhile; libcurl would send first, and learn it by that."""
+        return has_ended(self._sockets.last)
+
     def begin(self, request: Request) -> None:
         """Send a request, whose limit is for each piece, and read until something of the body is there, or its end.
 
@@ -100,8 +107,8 @@ class Download:
             NoAnswerError: there was no answer; the download is not to be used again.
         """
         self._handle.prepare(request)
-        self._multi.add_handle(self._handle.curl)
         self.has_ended, self._piece_limit = False, request.limit
+        self._multi.add_handle(self._handle.curl)
         self._advance()
 
     def pieces(self) -> Iterator[bytes]:
@@ -114,10 +121,15 @@ class Download:
             yield piece
             self._advance()
 
+    def answer(self) -> HttpAnswer:
+        """Read all of the body; raises as `pieces` does."""
+        return self._handle.answer(b"".join(self.pieces()))
+
     def leave(self) -> None:
         """Leave what has not been read, and where it has not come yet the connection with it."""
         if not self.has_ended:
-            self._multi.remove_handle(self._handle.curl)
+            with suppress(pycurl.error):  # interrupted before it was there
+                self._multi.remove_handle(self._handle.curl)
             self.has_ended = True
         self._inbox.take()
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import selectors
 import ssl
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +28,8 @@ LARGEST_HELD = 64 * 1024
 MILLISECONDS = 1000
 UNLIMITED = 0
 NO_SOCKET = -1
-JUST_USED = 0.05
-"""Seconds after a call in which its connection is not looked at: eight busy threads would wait for each other there."""
+Looking: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""The cheapest look at a few sockets; it takes no file descriptor, of which there may be none."""
 
 OPTIONS = {
     pycurl.NOSIGNAL: 1,  # signals belong to the process, and several threads call
@@ -95,13 +93,13 @@ class Sendings:
     The server may have done what it was asked by then, and no option turns that off.
     """
 
-    def __init__(self, *, most: int = 1) -> None:
-        self.count, self._most = 0, most
+    def __init__(self) -> None:
+        self.count, self.most = 0, 1
 
     def __call__(self, *_addresses: object) -> int:
         """Say whether a request may go out on a connection that stands."""
         self.count += 1
-        return int(pycurl.PREREQFUNC_OK if self.count <= self._most else pycurl.PREREQFUNC_ABORT)
+        return int(pycurl.PREREQFUNC_OK if self.count <= self.most else pycurl.PREREQFUNC_ABORT)
 
 
 class Handle:
@@ -114,21 +112,16 @@ class Handle:
         self.curl = pycurl.Curl()
         self._lines: list[bytes] = []
         self._pieces: list[bytes] = []
-        self._sendings = Sendings(most=1 if write is None else 2)
+        self._sendings = Sendings()
         self._connect_limit = CONNECT_TIMEOUT
-        self._used_at = 0.0
         self._standing: dict[int, Any] = {}
         self._is_secured = certificates is not None
         for option in (pycurl.CAINFO, pycurl.CAPATH):
             self.curl.unsetopt(option)  # whom the library was built to trust
         for option, value in (OPTIONS | _trust(certificates)).items():
             self.curl.setopt(option, value)
-        if write is None:
-            write = self._pieces.append
-            self.curl.setopt(pycurl.MAXFILESIZE_LARGE, LARGEST_ANSWER)
-        self.curl.setopt(pycurl.WRITEFUNCTION, write)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._pieces.append if write is None else write)
         self.curl.setopt(pycurl.PREREQFUNCTION, self._sendings)
-        self.curl.setopt(pycurl.XFERINFOFUNCTION, _go_on)
 
     def call(self, request: Request) -> HttpAnswer:
         """Send a request and read the answer.
@@ -136,22 +129,25 @@ class Handle:
         Raises:
             NoAnswerError: there was none, or not all of it; the handle is not to be used again.
         """
-        self.prepare(request)
         try:
+            self.prepare(request)
             self.curl.perform()
         except pycurl.error as error:
             raise self.failure(*error.args) from error
-        self._used_at = time.monotonic()
         data = b"".join(self._pieces)
         self._pieces.clear()
         if request.body and len(request.body) > LARGEST_HELD:
             self.curl.setopt(pycurl.POSTFIELDS, b"")
+        return self.answer(data)
+
+    def answer(self, data: bytes) -> HttpAnswer:
+        """Return the answer that has come, with this body."""
         return HttpAnswer(status=self.status, headers=Headers(tuple(self._lines)), data=data)
 
     def prepare(self, request: Request) -> None:
         """Set what one call needs."""
         self._lines.clear()
-        self._sendings.count = 0
+        self._sendings.count, self._sendings.most = 0, 2 if request.in_pieces else 1
         self._set(pycurl.URL, request.url)
         # Expect: 100-continue would cost a round trip, and a second where a server does not know it.
         self._set(pycurl.HTTPHEADER, ["Expect:", *(f"{name}: {value}" for name, value in request.headers.items())])
@@ -159,9 +155,8 @@ class Handle:
         self._set(pycurl.CUSTOMREQUEST, request.method)
         self._set(pycurl.TIMEOUT_MS, UNLIMITED if request.in_pieces else math.ceil(request.limit * MILLISECONDS))
         self._set(pycurl.HEADERFUNCTION, self._lines.append if request.with_headers else None)
+        self._set(pycurl.MAXFILESIZE_LARGE, UNLIMITED if request.in_pieces else LARGEST_ANSWER)
         self._connect_limit = min(CONNECT_TIMEOUT, request.limit)
-        # Ctrl+C reaches Python code alone, and the main thread alone: libcurl calls some once a second or more often.
-        self._set(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
 
     def _set_body(self, request: Request) -> None:
         """Make it a request with a body or without; the one option takes back the other."""
@@ -177,19 +172,12 @@ class Handle:
             self.curl.setopt(option, value)
             self._standing[option] = value
 
-    def has_ended(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the server has closed the connection, or says what it was not asked for.
 
         libcurl looks for itself where a second has passed; before that it would send, and learn it by that.
         """
-        if time.monotonic() < self._used_at + JUST_USED:
-            return False
-        socket = self.curl.getinfo(pycurl.ACTIVESOCKET)
-        if socket == NO_SOCKET:
-            return True
-        with selectors.DefaultSelector() as selector:
-            selector.register(socket, selectors.EVENT_READ)
-            return bool(selector.select(0))
+        return has_ended(self.curl.getinfo(pycurl.ACTIVESOCKET))
 
     @property
     def status(self) -> int:
@@ -209,23 +197,30 @@ class Handle:
         return NoAnswerError(why_unanswered(failure))
 
 
+def has_ended(socket: int) -> bool:
+    """Whether there is something to read from a connection that is idle: its end, or what nobody has asked for."""
+    if socket == NO_SOCKET:
+        return True
+    with Looking() as look:
+        look.register(socket, selectors.EVENT_READ)
+        return bool(look.select(0))
+
+
 def _trust(certificates: Certificates | None) -> dict[int, Any]:
     """Return the options of TLS; the authorities of the system are where Python's own TLS finds them."""
     if certificates is None:
         return {}
     system = ssl.get_default_verify_paths()
-    trusted: dict[int, Any] = {}
+    # As Python's own TLS: a chain leads to an authority, not to what stands below one.
+    trusted, options = dict[int, Any](), pycurl.SSLOPT_NO_PARTIALCHAIN
     if certificates.authorities is not None:
         trusted = {pycurl.CAINFO_BLOB: certificates.authorities}
     elif system.cafile or system.capath:
         trusted = {pycurl.CAINFO: system.cafile, pycurl.CAPATH: system.capath}
     else:
-        trusted = {pycurl.SSL_OPTIONS: pycurl.SSLOPT_NATIVE_CA}  # Windows and macOS keep them elsewhere
+        options |= pycurl.SSLOPT_NATIVE_CA  # Windows and macOS keep them elsewhere
+    trusted[pycurl.SSL_OPTIONS] = options
     if certificates.certificate is not None:
         trusted[pycurl.SSLCERT_BLOB] = certificates.certificate
         trusted[pycurl.SSLKEY_BLOB] = certificates.key or certificates.certificate
     return {option: value for option, value in trusted.items() if value is not None}
-
-
-def _go_on(*_progress: int) -> int:
-    return 0

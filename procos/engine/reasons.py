@@ -47,6 +47,8 @@ def why_unanswered(failure: Failure) -> str:
             return "no answer in time" if failure.was_sent else f"no connection within {failure.connect_limit:g} s"
         case pycurl.E_FILESIZE_EXCEEDED:
             return "its answer is too large"
+        case pycurl.E_OUT_OF_MEMORY:  # of memory, or of open files
+            return "no connection"
         case code if code in LOST:
             return "connection lost"
     return f"libcurl's error {failure.code}"

@@ -130,6 +130,11 @@ class TestCertificates:
             engine(address, client_cert=client.certificate, client_key=client.key).version()
         assert Answers.callers == []
 
+    def test_of_the_server_itself_vouch_for_nothing(self, address: str, authority: Authority, client: Pair) -> None:
+        of_the_server = authority.certificate.with_name("server.pem")
+        with pytest.raises(EngineUnreachableError, match=r"not trusted \(PROCOS_ENGINE_CA"):
+            engine(address, ca=of_the_server, client_cert=client.certificate, client_key=client.key).version()
+
     def test_of_another_host_are_told(self, address: str, authority: Authority, client: Pair) -> None:
         elsewhere = address.replace("127.0.0.1", "localhost")
         chosen = engine(elsewhere, ca=authority.certificate, client_cert=client.certificate, client_key=client.key)

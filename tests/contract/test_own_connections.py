@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 from procos.own_connections import OwnConnections
+from tests.services import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,24 +25,18 @@ OUT_OF_MEMORY = "command not allowed when used memory > 'maxmemory'"
 
 
 @pytest.fixture
-def connect(redis_server: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., OwnConnections]]:
-    """Return what makes connections as a client with these options has them; they are closed in the end."""
-    made: list[Any] = []
+def connect(redis_server: Service) -> Iterator[Callable[..., OwnConnections]]:
+    """Return what makes connections as a client with these options has them."""
+    made: list[redis.Redis] = []
 
     def connections(**options: Any) -> OwnConnections:
         client = redis.Redis.from_url(redis_server.environment["PROCOS_REDIS_URL"], **options)
-        make = client.connection_pool.make_connection
-
-        def make_and_keep() -> Any:
-            made.append(make())
-            return made[-1]
-
-        monkeypatch.setattr(client.connection_pool, "make_connection", make_and_keep)
+        made.append(client)
         return OwnConnections(client)
 
     yield connections
-    for connection in made:
-        connection.disconnect()
+    for client in made:
+        client.close()
 
 
 @pytest.fixture
@@ -65,20 +62,34 @@ def frozen(redis_server: Service) -> Iterator[Callable[[], None]]:
 
 
 @pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Have the thread interrupted right after it has sent its next command."""
+def collector_at_rest() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture(params=["as soon as it has sent", "before it reads"])
+def interrupted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Have the thread interrupted over its next command."""
 
     def arm() -> None:
-        send = redis.Connection.send_command
+        send, read = redis.Connection.send_command, redis.Connection.read_response
 
-        def send_and_stop(self: Any, *command: Any, **options: Any) -> None:
+        def stop(self: Any, *command: Any, **options: Any) -> None:
             monkeypatch.setattr(redis.Connection, "send_command", send)
-            send(self, *command, **options)  # type: ignore[no-untyped-call]
+            monkeypatch.setattr(redis.Connection, "read_response", read)
+            if command:
+                send(self, *command, **options)  # type: ignore[no-untyped-call]
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(redis.Connection, "send_command", send_and_stop)
+        is_sent = request.param == "as soon as it has sent"
+        monkeypatch.setattr(redis.Connection, "send_command" if is_sent else "read_response", stop)
 
     return arm
+
+
+def ids_of(client: redis.Redis) -> set[int]:
+    return {int(each["id"]) for each in client.client_list()}
 
 
 class TestAsking:
@@ -92,6 +103,26 @@ class TestAsking:
         mine = connections.ask("CLIENT", "ID")
         with ThreadPoolExecutor(1) as other:
             assert other.submit(connections.ask, "CLIENT", "ID").result() != mine
+
+    def test_is_done_by_more_threads_than_a_pool_has_connections(self, connect: Callable[..., OwnConnections]) -> None:
+        connections, threads = connect(max_connections=2), 5
+        together = Barrier(threads)
+
+        def ask() -> object:
+            together.wait(LIMIT_SECONDS * 20)
+            return connections.ask("CLIENT", "ID")
+
+        with ThreadPoolExecutor(threads) as pool:
+            ids = [each.result() for each in [pool.submit(ask) for _ in range(threads)]]
+        assert len(set(ids)) == threads
+
+    @pytest.mark.usefixtures("collector_at_rest")
+    def test_leaves_nothing_open_when_its_thread_has_ended(
+        self, connections: OwnConnections, redis_client: redis.Redis
+    ) -> None:
+        with ThreadPoolExecutor(1) as other:
+            theirs = other.submit(connections.ask, "CLIENT", "ID").result()
+        wait_until(lambda: theirs not in ids_of(redis_client), 10, what="the connection is closed")
 
     def test_raises_what_redis_refuses(self, connections: OwnConnections) -> None:
         with pytest.raises(redis.ResponseError, match="unknown command"):
@@ -135,6 +166,16 @@ class TestTelling:
         connections.tell("SET", "key", "value", refused=refusals.append)
         assert connections.ask("GET", "key") == b"value"
         assert refusals == []
+
+    def test_goes_on_where_redis_has_closed_the_connection(
+        self, connections: OwnConnections, redis_client: redis.Redis, refusals: list[redis.RedisError]
+    ) -> None:
+        mine = connections.ask("CLIENT", "ID")
+        connections.tell("SET", "one", "1", refused=refusals.append)
+        wait_until(lambda: redis_client.exists("one"), 10, what="the first is done")
+        redis_client.client_kill_filter(_id=mine)
+        connections.tell("SET", "two", "2", refused=refusals.append)
+        assert (connections.ask("GET", "two"), refusals) == (b"2", [])
 
     def test_says_later_that_redis_has_refused(
         self, connections: OwnConnections, refusals: list[redis.RedisError], full: Callable[[], object]
@@ -192,6 +233,7 @@ class TestTelling:
         interrupted()
         with suppress(KeyboardInterrupt):
             connections.tell("SET", "key", "value", refused=refusals.append)
+            connections.ask("ECHO", "interrupted")
         assert connections.ask("ECHO", "word") == b"word"
         assert refusals == []
 

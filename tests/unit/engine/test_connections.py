@@ -8,17 +8,21 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from procos.engine.answers import NoAnswerError
+from procos.engine.answers import HttpAnswer, NoAnswerError
 from procos.engine.connections import Connections
-from procos.engine.handles import Certificates, Request
+from procos.engine.handles import Certificates, Handle, Request
+from tests.services import wait_until
 from tests.unit.engine.raw_server import raw_server
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from procos.engine.downloads import Download
 
     from tests.unit.engine.conftest import Site
 
@@ -37,11 +41,35 @@ os.waitpid(child, 0)
 """
 
 
+class TooLate(Exception):  # noqa: N818  # an exception as Celery's time limit raises it
+    """What a signal's handler raises."""
+
+
+def kept(connections: Connections) -> list[Handle | Download]:
+    return [*connections._kept.handles, *connections._kept.downloads]
+
+
+class CalledElsewhere(Connections):
+    """Connections that are called on another thread than the main one."""
+
+    def call(self, *request: Any, **more: Any) -> HttpAnswer:
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(super().call, *request, **more).result()
+
+
+@pytest.fixture(params=["main thread", "another thread"])
+def caller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the connections of a test called on this thread: libcurl is driven otherwise on the main one."""
+    if request.param == "another thread":
+        monkeypatch.setattr(sys.modules[__name__], "Connections", CalledElsewhere)
+
+
 @pytest.fixture
 def connections(site: Site) -> Connections:
     return Connections(site.address, timeout=5.0)
 
 
+@pytest.mark.usefixtures("caller")
 class TestRequest:
     def test_says_what_we_say_and_little_more(self, connections: Connections, site: Site) -> None:
         connections.call("POST", "/", body=b"{}", headers={"Content-Type": "application/json", "Accept": "*/*"})
@@ -106,10 +134,7 @@ class TestRequest:
                 connections.call(method, "/second", body=b"{}", headers={})
         assert [request.split()[1] for request in received] == [b"/first", b"/second"]
 
-    def test_goes_over_a_new_connection_where_the_server_has_closed_the_old_one(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("procos.engine.handles.JUST_USED", 0.0)
+    def test_goes_over_a_new_connection_where_the_server_has_closed_the_old_one(self) -> None:
         closed = threading.Semaphore(0)
 
         def answer_and_close(client: socket.socket) -> None:
@@ -123,6 +148,23 @@ class TestRequest:
             for _ in range(3):
                 assert connections.call("POST", "/", body=b"{}", headers={}).status == 204
                 assert closed.acquire(timeout=5)
+
+    def test_is_not_answered_by_what_came_twice_for_the_one_before(self) -> None:
+        sent = threading.Semaphore(0)
+
+        def answer_twice(client: socket.socket) -> None:
+            while b"/first" in client.recv(65536):
+                client.sendall(EMPTY)
+                client.sendall(EMPTY)
+                sent.release()
+            client.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+
+        with raw_server(answer_twice) as address:
+            connections = Connections(address, timeout=5.0)
+            assert connections.call("POST", "/first", body=b"{}", headers={}).status == 204
+            assert sent.acquire(timeout=5)
+            wait_until(lambda: all(each.is_over() for each in kept(connections)), 5, what="the second has come")
+            assert connections.call("POST", "/second", body=b"{}", headers={}).status == 503
 
     def test_shows_nothing_of_the_users_own(self, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2")
@@ -141,6 +183,7 @@ class TestRequest:
         assert "Authorization" not in site.requests[0][2]
 
 
+@pytest.mark.usefixtures("caller")
 class TestAnswer:
     def test_is_found_by_a_headers_name_in_any_case(self, connections: Connections, site: Site) -> None:
         site.headers = {"X-ProcOS": "bulk"}
@@ -189,6 +232,7 @@ class TestAnswer:
             Connections(address, timeout=5.0).call("GET", "/", headers={})
 
 
+@pytest.mark.usefixtures("caller")
 class TestLimit:
     def test_is_for_the_whole_answer_however_often_something_of_it_comes(self) -> None:
         given_up = threading.Event()
@@ -210,18 +254,28 @@ class TestLimit:
             with pytest.raises(NoAnswerError, match=r"no connection within 0.05 s"):
                 connections.call("GET", "/", headers={})
 
-    def test_leaves_a_person_the_last_word(self, connections: Connections, site: Site) -> None:
-        done = threading.Event()
+
+class TestSignal:
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, TooLate], ids=["ctrl-c", "time-limit"])
+    def test_ends_a_call(self, site: Site, error: type[BaseException]) -> None:
+        def stop(*_: object) -> None:
+            raise error
+
+        done, connections = threading.Event(), Connections(site.address, timeout=5.0)
+        before = signal.signal(signal.SIGUSR1, stop)
 
         def interrupt(*_: object) -> tuple[int, bytes]:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGUSR1)
             done.wait(5)
             return 200, b""
 
         site.script = interrupt
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(error):
             connections.call("GET", "/", headers={})
         done.set()
+        signal.signal(signal.SIGUSR1, before)
+        site.script = None
+        assert connections.call("GET", "/", headers={}).status == 200
 
 
 class TestConnection:
@@ -254,6 +308,7 @@ class TestProcess:
         assert site.connections == 2
 
 
+@pytest.mark.usefixtures("caller")
 class TestReason:
     def test_holds_nothing_of_what_lets_us_in(self) -> None:
         connections = Connections("http://127.0.0.1:9", timeout=5.0)
@@ -267,6 +322,7 @@ class TestReason:
         certificates = Certificates(authorities=b"hunter2", certificate=b"hunter2", key=b"hunter2")
         assert "hunter2" not in f"{request!r} {certificates!r}"
 
-    def test_of_a_name_nobody_knows_says_so(self) -> None:
+    @pytest.mark.parametrize("name", ["nobody.invalid", "nobody-bücher.invalid", "..ü.invalid"])
+    def test_of_a_name_nobody_knows_says_so(self, name: str) -> None:
         with pytest.raises(NoAnswerError, match="unknown host name"):
-            Connections("http://nobody.invalid", timeout=5.0).call("GET", "/", headers={})
+            Connections(f"http://{name}", timeout=5.0).call("GET", "/", headers={})

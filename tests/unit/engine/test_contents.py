@@ -274,7 +274,7 @@ class TestDownload:
             pass
         site.hang.set()
         transport.get("/version")
-        assert site.connections == 3
+        assert site.connections == 2
 
     def test_that_is_refused_with_megabytes_is_left_at_some_of_them(self, transport: Transport, site: Site) -> None:
         site.status, site.body = 503, b"<" * (16 * PIECE)
