@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from procos.engine.downloads import Download
-
     from tests.unit.engine.conftest import Site
 
 EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
