@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bridge.ledger_values import Delayed, Ended, ReportClaim
-from bridge.reporter import ENDED, Verdict, note, verdict_of
+from bridge.reporter import Verdict, note, verdict_of
 from bridge.result_files import become_files
 from bridge.settler import settle
 from procos import metrics
@@ -71,8 +71,10 @@ class BulkReporter:
         """How many outcomes one list may have; 0 where none are wanted, or the engine takes none at this moment."""
         return self._engine.longest_list if self._is_wanted else 0
 
-    def report(self, callbacks: Sequence[Callback]) -> Sequence[Verdict | None]:
-        """Bring outcomes to the engine and settle the ledger's entries; None stands for one to be reported alone.
+    def tell(self, callbacks: Sequence[Callback]) -> Sequence[Verdict | None]:
+        """Bring outcomes to the engine, and leave the entries to the caller where the verdict is of `CLOSED_LATER`.
+
+        None stands for an outcome that is to be reported alone.
 
         Raises:
             EngineUnreachableError, EngineBusyError: nothing is known of any; report them again.
@@ -81,11 +83,11 @@ class BulkReporter:
         alone = _seconds(callbacks)
         firsts = [(place, callback) for place, callback in enumerate(callbacks) if place not in alone]
         self._prepare_ends(turn, firsts)
-        self._close(turn, self._told(turn.tellings))
-        # Only now: a Redis that hangs holds up who claims. And what is settled stays so, whatever the engine says here.
+        _note_verdicts(turn, self._told(turn.tellings))
+        # Only now: a Redis that hangs holds up who claims. And what has ended stays so, whatever the engine says here.
         tried = self._tried(self._next_tries(turn, firsts), is_first=not turn.tellings)
-        self._close(turn, [telling for telling in tried if telling.verdict in ENDED])
-        self._back_off(turn, [telling for telling in tried if telling.verdict not in ENDED])
+        self._close_incidents(turn, [telling for telling in tried if telling.verdict is Verdict.INCIDENT])
+        self._back_off(turn, [telling for telling in tried if telling.verdict is not Verdict.INCIDENT])
         for callback, verdict in zip(callbacks, turn.verdicts, strict=True):
             if verdict is not None:
                 note(callback.ref, verdict)
@@ -157,7 +159,8 @@ class BulkReporter:
             metrics.reported(telling.ref.topic, KINDS[telling.report.verb], refusal)
         return [telling for telling, refusal in zip(tellings, refusals, strict=True) if refusal is None]
 
-    def _close(self, turn: _Turn, tellings: Sequence[_Telling]) -> None:
+    def _close_incidents(self, turn: _Turn, tellings: Sequence[_Telling]) -> None:
+        """Close the entries of steps that stay: one left open would swallow the next try, so it is reported alone."""
         if not tellings:
             return
         ends = [Ended(ref=t.ref, queue=t.ref.queue, outcome=t.verdict.value) for t in tellings]
@@ -165,12 +168,8 @@ class BulkReporter:
             settle(self._ledger, ends)
         except LedgerUnreachableError as error:
             log.warning("outcome.not_closed", count=len(ends), reason=str(error))
-            for telling in tellings:
-                # An incident's entry must not be left open: it would swallow the next try.
-                turn.verdicts[telling.place] = None if telling.verdict is Verdict.INCIDENT else telling.verdict
             return
-        for telling in tellings:
-            turn.verdicts[telling.place] = telling.verdict
+        _note_verdicts(turn, tellings)
 
     def _back_off(self, turn: _Turn, tellings: Sequence[_Telling]) -> None:
         retries = [(telling, telling.retry) for telling in tellings if telling.retry is not None]
@@ -201,6 +200,11 @@ class BulkReporter:
             self._reporter.fail(ref, retry, tries=1)
         except ProcosError as error:
             log.warning("outcome.delay_cut", external_task_id=ref.external_task_id, reason=str(error))
+
+
+def _note_verdicts(turn: _Turn, tellings: Iterable[_Telling]) -> None:
+    for telling in tellings:
+        turn.verdicts[telling.place] = telling.verdict
 
 
 def _failing(place: int, ref: DispatchRef, outcome: Failure | Postponement, retry: NextTry) -> _Telling:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bridge.ledger import Ledger
     from bridge.outcomes import Callback
     from bridge.reporter import Reporter
+    from procos.domain.dispatch import DispatchRef
 
 MOST_LISTS = 4
 LARGEST_LIST = 1024 * 1024
@@ -147,8 +148,11 @@ class Completers:
         """Decide about each message of a list; None stands for one that is to be reported alone."""
         read = self._read_all(messages)
         callbacks = [callback for callback in read if callback is not None]
-        verdicts = iter(self._bulk.report(callbacks) if callbacks else ())
-        found = [None if callback is None else next(verdicts) for callback in read]
+        verdicts = self._bulk.tell(callbacks) if callbacks else ()
+        for callback, verdict in zip(callbacks, verdicts, strict=True):
+            self._settle_later(callback.ref, verdict)
+        told = iter(verdicts)
+        found = [None if callback is None else next(told) for callback in read]
         return [None if verdict is None else _decision(verdict) for verdict in found]
 
     def _read_all(self, messages: Sequence[Any]) -> list[Callback | None]:
@@ -178,9 +182,12 @@ class Completers:
         except Exception as error:  # the message must come back whatever happens, else its slot is lost
             log.exception("callbacks.report_failed")
             return self._put_off(callback, decision_on(error))
-        if verdict in CLOSED_LATER:
-            self._settler.add(Ended(ref=callback.ref, queue=callback.ref.queue, outcome=verdict.value))
+        self._settle_later(callback.ref, verdict)
         return _decision(verdict)
+
+    def _settle_later(self, ref: DispatchRef, verdict: Verdict | None) -> None:
+        if verdict in CLOSED_LATER:
+            self._settler.add(Ended(ref=ref, queue=ref.queue, outcome=verdict.value))
 
     def _put_off(self, callback: Callback | None, decision: Decision) -> Decision:
         """Let a dispatch whose result is put aside show itself: it may be stored nowhere else."""

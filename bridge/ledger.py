@@ -211,6 +211,7 @@ class Ledger(Leases, Numbers):
                 [
                     end.ref.external_task_id, end.outcome, keys.STEPS_KEPT_SECONDS, end.ref.activity_id,
                     end.ref.topic, end.queue, keys.MOST_STEPS, end.ref.token, keys.RESULTS_KEPT_SECONDS,
+                    end.call,
                 ],
             )
             for end in ends

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,6 +20,11 @@ ENTRY_FIELDS = (
     "first_at", "reserved_at", "published_at", "seen_at", "worker", "losses", "starts", "retry_config",
 )  # fmt: skip
 KNOWN_FIELDS = ("state", "token", "due_at", "ahead", "retries")
+
+
+def new_call() -> str:
+    """Return a name of its own for an end."""
+    return secrets.token_hex(6)
 
 
 class Reservation(StrEnum):
@@ -87,6 +93,8 @@ class Ended:
     ref: DispatchRef
     queue: str
     outcome: str
+    call: str = field(default_factory=new_call, compare=False)
+    """Tells the same end, told again as no answer came, from another report of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,6 @@ class Verdict(StrEnum):
 
 
 CLOSED_LATER = {Verdict.COMPLETED, Verdict.BPMN_ERROR, Verdict.GONE}
-ENDED = {*CLOSED_LATER, Verdict.INCIDENT}
 
 
 class Reporter:
@@ -102,14 +101,14 @@ class Reporter:
         """
         verdict = self.tell(ref, outcome, tries=tries)
         if verdict in CLOSED_LATER:
-            self._close(ref, verdict)
+            self.close(ref, verdict)
         return verdict
 
     def tell(self, ref: DispatchRef, outcome: Outcome, *, tries: int = 1) -> Verdict:
         """Do the same, and leave the entry to the caller where the verdict is one of `CLOSED_LATER`."""
         verdict = self._told(ref, outcome, tries)
         if verdict is Verdict.INCIDENT:
-            self._close(ref, verdict)
+            self.close(ref, verdict)
         note(ref, verdict)
         return verdict
 
@@ -263,13 +262,17 @@ class Reporter:
                 self._stop.wait(random.uniform(0.005, LONGEST_CONFLICT_WAIT))  # noqa: S311  # jitter
         return None
 
-    def _close(self, ref: DispatchRef, verdict: Verdict) -> None:
+    def close(self, ref: DispatchRef, verdict: Verdict) -> None:
+        """Close the entry of a step that has ended; where Redis is away the watcher does, when it finds the step gone.
+
+        Raises:
+            LedgerUnreachableError: the entry of an incident may be open still; report again later.
+        """
         try:
             settle(self._ledger, [Ended(ref=ref, queue=ref.queue, outcome=verdict.value)])
         except LedgerUnreachableError as error:
             if verdict is Verdict.INCIDENT:  # the step stays, and an entry left open would swallow its next try
                 raise
-            # The engine has the outcome; the entry goes when the watcher finds the step gone.
             log.warning("outcome.not_closed", external_task_id=ref.external_task_id, reason=str(error))
 
 

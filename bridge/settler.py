@@ -1,9 +1,9 @@
 """Removes the ledger's entries of steps that have ended, many in one round trip, beside those who report.
 
-The engine has the outcome by then, so nothing waits for this. What cannot be removed, because Redis is away or the
-bridge ends before, the watcher removes when it finds the step gone. An incident is not for here: its step stays, and an
-entry left open would swallow its next try. The same thread notes whose results are put aside, which nothing waits for
-either, and which comes again with the next try.
+The engine has the outcome by then, so nothing waits for this. While Redis is away they are kept, and what Redis has
+done without answering is counted when it is back; where the bridge ends before, the watcher removes them when it finds
+the steps gone. An incident is not for here: its step stays, and an entry left open would swallow its next try. The same
+thread notes whose results are put aside, which nothing waits for either, and which comes again with the next try.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 100
 GATHERING_SECONDS = 0.02
 """How long the first waits for others: a round trip for each costs as much CPU as the rest of its way."""
+AGAIN_SECONDS = 1.0
+MOST_KEPT = 20_000
+"""How many ends are kept for a Redis that is away, some 10 MB; the watcher removes the entries of the others."""
 
 Waiting = TypeVar("Waiting")
 
@@ -37,7 +40,7 @@ def settle(ledger: Ledger, ends: Sequence[Ended]) -> None:
     """Remove the entries of steps that have ended, and count those that were open.
 
     Raises:
-        LedgerUnreachableError: Redis does not answer; what was removed is not known.
+        LedgerUnreachableError: Redis does not answer; what was removed is known once the same ends are told it again.
     """
     for end, age in zip(ends, ledger.close_all(ends), strict=True):
         if age is not None:
@@ -50,7 +53,7 @@ class Settler:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._ended: deque[Ended] = deque()
+        self._ended: deque[Ended] = deque(maxlen=MOST_KEPT)
         self._parked: deque[DispatchRef] = deque()
         self._lock, self._is_at_work = threading.Lock(), False
         self._is_ending = threading.Event()
@@ -97,6 +100,9 @@ class Settler:
                 if self._is_ending.is_set():  # each try takes its time, and the watcher of another bridge does it too
                     self._ended.clear()
                     self._parked.clear()
+                else:
+                    self._ended.extendleft(reversed(ended))
+                    self._is_ending.wait(AGAIN_SECONDS)
             except Exception:  # whatever it is: the thread is there for the next batch too
                 log.exception("settler.failed")
 

@@ -149,8 +149,9 @@ CLOSE = (
     + LINES
     + """
 -- KEYS entry, leases, retries_due, steps, result, ended
--- ARGV id, outcome, kept_s, activity, topic, queue, most_steps, token, result_kept_s
--- Returns how long the try has lasted, or -1 when it was not open.
+-- ARGV id, outcome, kept_s, activity, topic, queue, most_steps, token, result_kept_s, call
+-- Returns how long the try has lasted, or -1 when it was not open; a call that is made again, since its answer was
+-- lost, returns what it did the first time.
 local found = redis.call('HMGET', KEYS[1], 'worker', 'published_at', 'started_at', 'starts', 'reserved_at', 'state',
   'first_at')
 local existed = redis.call('DEL', KEYS[1])
@@ -162,9 +163,10 @@ redis.call('EXPIRE', KEYS[5], ARGV[9])
 if existed == 0 then
   -- What ended once has ended, but an incident may end otherwise after all.
   local ended = line_in(KEYS[4], KEYS[6], ARGV[1])
+  if ended and ended.call == ARGV[10] then return ended.said end
   if ended and ended.outcome ~= 'incident' then return age end
 end
-local line = {outcome = ARGV[2], ended_at = now, token = tonumber(ARGV[8])}
+local line = {outcome = ARGV[2], ended_at = now, token = tonumber(ARGV[8]), call = ARGV[10], said = age}
 if redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[7]) and redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then
   -- For no person to read, but late messages, failures and signs of life are told by it.
   redis.call('SET', KEYS[6], cjson.encode(line), 'EX', ARGV[2] == 'incident' and ARGV[3] or ARGV[9])

@@ -16,8 +16,9 @@ ends once, and what the ledger answers to the change decides which change that w
     open              entries of the ledger in any state but backing_off
 
 A report that changes no entry (a second completion, a late failure) is counted in `procos_bridge_reports_total` alone.
-Three things loosen the law: the counts of a bridge that was killed, entries lost in a flush of Redis, and `unreserved`,
-since a Redis that does not answer may have written the entry all the same.
+Four things loosen the law: the counts of a bridge that was killed, entries lost in a flush of Redis, `unreserved`,
+since a Redis that does not answer may have written the entry all the same, and a Redis that went away when it had noted
+a failure or a drop, before it could say so. Of ends that is asked again.
 
 Labels are topics and queues of the route table, anything else is `unknown`: a forged message makes no new series.
 """

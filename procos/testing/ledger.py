@@ -43,6 +43,7 @@ class FakeLedger(LeasesSide, Ledger):
         LeasesSide.__init__(self, clock or FrozenClock())
         self.caps = caps or {}
         self.address = "memory"
+        self._closed_by: dict[str, timedelta | None] = {}
 
     def reserve(
         self, refs: Sequence[DispatchRef], queue: str, lease: timedelta | Sequence[timedelta]
@@ -198,7 +199,11 @@ class FakeLedger(LeasesSide, Ledger):
 
     def close_all(self, ends: Sequence[Ended]) -> list[timedelta | None]:
         """Close several."""
-        return [self.close(end.ref, end.queue, end.outcome) for end in ends]
+        self.ping()
+        for end in ends:
+            if end.call not in self._closed_by:
+                self._closed_by[end.call] = self.close(end.ref, end.queue, end.outcome)
+        return [self._closed_by[end.call] for end in ends]
 
     def list_in_flight(self, queue: str, state: State | None = None) -> list[InFlight]:
         """Read everything in flight on a queue, or what of it is in one state."""

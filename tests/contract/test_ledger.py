@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.ledger_values import ReportClaim, Reservation
+from bridge.ledger_values import Ended, ReportClaim, Reservation, new_call
 from procos.domain.external_task import ExternalTaskId
 from procos.testing import dispatch_ref
-from tests.contract.ledger_labs import HALF_TIME, LEASE, NEW, OLD, SHORT_LEASE, claim, publish, reserve
+from tests.contract.ledger_labs import HALF_TIME, LEASE, NEW, OLD, QUEUE, SHORT_LEASE, claim, publish, reserve
 
 if TYPE_CHECKING:
     from tests.contract.ledger_labs import LedgerLab
@@ -274,6 +274,14 @@ class TestClose:
         publish(ledger_lab, NEW)
         assert ledger_lab.ledger.close(NEW, "ai", "completed") is not None
         assert ledger_lab.step(NEW) == "completed"
+
+    def test_again_as_no_answer_came_answers_as_it_did(self, ledger_lab: LedgerLab) -> None:
+        reserve(ledger_lab, OLD)
+        end = Ended(ref=OLD, queue=QUEUE, outcome="completed")
+        first = ledger_lab.ledger.close_all([end])
+        ledger_lab.pass_time(0.01)
+        assert ledger_lab.ledger.close_all([end, replace(end, call=new_call())]) == [*first, None]
+        assert first != [None]
 
     def test_ends_the_wait_for_a_retry(self, ledger_lab: LedgerLab) -> None:
         ledger_lab.ledger.back_off(OLD, "ai", timedelta(seconds=30), same_try=False)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+import redis
 from celery import states
 from celery.utils.objects import Bunch
 
 from bridge.ledger import Ledger
-from bridge.ledger_values import ReportClaim, Reservation
+from bridge.ledger_values import Ended, ReportClaim, Reservation
 from procos import ledger_keys as keys
 from procos.app import make_app
 from procos.domain.errors import LedgerUnreachableError
@@ -22,8 +24,6 @@ from tasks.runs import Run
 from tasks.starts import Start, note_start
 
 if TYPE_CHECKING:
-    import redis
-
     from tests.services import Service
 
 REF = dispatch_ref()
@@ -141,6 +141,22 @@ class TestBackingOff:
         redis_ledger.back_off(REF, "ai", timedelta(seconds=30), same_try=False)
         redis_ledger.reserve([dispatch_ref(token=2000)], "ai", timedelta(seconds=20))
         assert redis_client.ttl(keys.entry(REF.external_task_id)) == -1
+
+
+class TestLostAnswer:
+    def test_to_an_end_is_given_again(self, redis_ledger: Ledger) -> None:
+        redis_ledger.reserve([REF, dispatch_ref("another")], "ai", timedelta(seconds=20))
+        redis_ledger.close(dispatch_ref("another"), "ai", "completed")
+        end, answers, read = Ended(ref=REF, queue="ai", outcome="completed"), [], redis.Connection.read_response
+
+        def hang_up(*args: Any, **options: Any) -> None:
+            answers.append(read(*args, **options))
+            raise redis.ConnectionError("Connection closed by server.")
+
+        with patch.object(redis.Connection, "read_response", hang_up), pytest.raises(LedgerUnreachableError):
+            redis_ledger.close_all([end])
+        assert redis_ledger.close_all([end]) == [timedelta(milliseconds=age) for age in answers]
+        assert len(answers) == 1
 
 
 class TestOutage:

@@ -24,7 +24,7 @@ from bridge.parking import times_parked
 from bridge.periodic import Periodic
 from bridge.poller import RETRY_CHECK_SECONDS, Poller, Retries
 from bridge.publisher import Receipt
-from bridge.reporter import Reporter
+from bridge.reporter import CLOSED_LATER, Reporter
 from bridge.unclaimed import Unclaimed
 from procos.caps import groups
 from procos.domain.errors import EngineBusyError, ProcosError, UnreachableError
@@ -251,7 +251,7 @@ class BridgeModel:
         read = [(message, callback) for message in taken if (callback := self._read(message))]
         alone = [message for message in taken if message not in [listed for listed, _ in read]]
         try:
-            verdicts = self._bulk.report([callback for _, callback in read]) if read else ()
+            verdicts = self._bulk.tell([callback for _, callback in read]) if read else ()
         except ProcosError as error:
             for message, _ in read:
                 self._put_off(message, decision_on(error).disposal)
@@ -259,8 +259,10 @@ class BridgeModel:
         for (message, callback), verdict in zip(read, verdicts, strict=True):
             if verdict is None:
                 alone.append(message)
-            else:
-                self._settle(message, callback, verdict)
+                continue
+            if verdict in CLOSED_LATER:
+                self.reporter.close(callback.ref, verdict)
+            self._settle(message, callback, verdict)
         for message in alone:
             self.held.insert(0, message)
             self._report_next()

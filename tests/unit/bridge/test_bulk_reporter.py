@@ -10,8 +10,10 @@ import pytest
 
 from bridge.bulk_reporter import BulkReporter
 from bridge.fetched import dispatch_of
+from bridge.ledger_values import Ended
 from bridge.outcomes import Callback
-from bridge.reporter import Reporter, Verdict
+from bridge.reporter import CLOSED_LATER, Reporter, Verdict
+from bridge.settler import Settler
 from procos.domain.errors import EngineUnreachableError, LedgerUnreachableError, ProcosError
 from procos.domain.external_task import Token
 from procos.domain.outcome import BpmnError, Completion, Failure, Outcome, Postponement
@@ -70,7 +72,13 @@ class World:
 
     def report(self, *outcomes: tuple[DispatchRef, Outcome]) -> list[Verdict | None]:
         """Report a list."""
-        return list(self.bulk.report([Callback(ref=ref, outcome=outcome) for ref, outcome in outcomes]))
+        verdicts = self.bulk.tell([Callback(ref=ref, outcome=outcome) for ref, outcome in outcomes])
+        settler = Settler(self.ledger)
+        for (ref, _), verdict in zip(outcomes, verdicts, strict=True):
+            if verdict in CLOSED_LATER:
+                settler.add(Ended(ref=ref, queue=ref.queue, outcome=verdict.value))
+        settler.shut_down()
+        return list(verdicts)
 
     def state(self) -> Mapping[str, Any]:
         """Describe all that a report may have changed."""

@@ -182,7 +182,7 @@ class TestTrouble:
         self, lab: Lab, result: Callable[..., Any], bulk: BulkReporter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         messages = [result(), result()]
-        monkeypatch.setattr(bulk, "report", lambda _: 1 // 0)
+        monkeypatch.setattr(bulk, "tell", lambda _: 1 // 0)
         lab.send(*messages)
         assert lab.work() == 3
         assert lab.disposals() == [Disposal.ACKNOWLEDGE] * 2

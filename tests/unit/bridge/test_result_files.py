@@ -201,7 +201,7 @@ class TestLists:
         for outcome in outcomes:
             engine.add(catches=["REFUSED"])
             callbacks.append(Callback(ref=in_flight(), outcome=outcome))
-        assert bulk.report(callbacks) == [None, Verdict.COMPLETED, None]
+        assert bulk.tell(callbacks) == [None, Verdict.COMPLETED, None]
 
 
 class TestOutageOfTheStore:

@@ -66,18 +66,19 @@ class TestSettler:
         assert ledger.batches == [1, MOST_AT_ONCE, 1]
         assert len(ledger.closed) == MOST_AT_ONCE + 2
 
-    def test_goes_on_when_redis_is_back(self, ledger: SlowLedger) -> None:
+    def test_goes_on_when_redis_is_back(self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bridge.settler.AGAIN_SECONDS", 0)
         settler = Settler(ledger)
         ledger.is_down = True
-        added(settler, ["lost"])
+        added(settler, ["first"])
         assert ledger.was_asked.wait(5)
-        added(settler, ["kept"])
+        added(settler, ["second"])
         ledger.come_back_after(1)
         ledger.was_asked.clear()
         ledger.may_go_on.set()
         assert ledger.was_asked.wait(5)
         settler.shut_down()
-        assert list(ledger.closed) == ["step-kept"]
+        assert list(ledger.closed) == ["step-first", "step-second"]
 
     def test_tries_a_redis_that_is_away_no_longer_once_it_is_to_end(self, ledger: SlowLedger) -> None:
         settler = Settler(ledger)
