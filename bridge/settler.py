@@ -8,7 +8,9 @@ thread notes whose results are put aside, which nothing waits for either, and wh
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -28,6 +30,7 @@ MOST_AT_ONCE = 100
 GATHERING_SECONDS = 0.02
 """How long the first waits for others: a round trip for each costs as much CPU as the rest of its way."""
 AGAIN_SECONDS = 1.0
+LAST_SECONDS = 3.0
 MOST_KEPT = 20_000
 """How many ends are kept for a Redis that is away, some 10 MB; the watcher removes the entries of the others."""
 
@@ -56,7 +59,7 @@ class Settler:
         self._ended: deque[Ended] = deque(maxlen=MOST_KEPT)
         self._parked: deque[DispatchRef] = deque()
         self._lock, self._is_at_work = threading.Lock(), False
-        self._is_ending = threading.Event()
+        self._is_ending, self._deadline = threading.Event(), math.inf
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="settler")
 
     def add(self, end: Ended) -> None:
@@ -80,7 +83,8 @@ class Settler:
             self._settle()
 
     def shut_down(self) -> None:
-        """Settle what there is, and end; where Redis does not answer, after one try."""
+        """Settle what there is, for some seconds at most, and end; where Redis does not answer, after one try."""
+        self._deadline = time.monotonic() + LAST_SECONDS
         self._is_ending.set()
         self._pool.shutdown()
 
@@ -93,21 +97,44 @@ class Settler:
             try:
                 if ended:
                     settle(self._ledger, ended)
+                    ended = []  # they are counted
                 if parked:
                     self._ledger.mark_parked(parked)
             except LedgerUnreachableError as error:
                 log.warning("outcome.not_closed", count=len(ended), parked=len(parked), reason=str(error))
-                if self._is_ending.is_set():  # each try takes its time, and the watcher of another bridge does it too
-                    self._ended.clear()
-                    self._parked.clear()
-                else:
-                    self._ended.extendleft(reversed(ended))
-                    self._is_ending.wait(AGAIN_SECONDS)
+                self._try_again_later(ended)
             except Exception:  # whatever it is: the thread is there for the next batch too
                 log.exception("settler.failed")
 
+    def _try_again_later(self, ended: Sequence[Ended]) -> None:
+        self._parked.clear()  # they come again with their results
+        if self._is_ending.is_set():  # each try takes its time, and the watcher of another bridge does it too
+            self._ended.clear()
+        elif self._redis_answers():  # so it is what one of them says that it refuses
+            self._settle_alone(ended)
+        else:
+            self._ended.extendleft(reversed(ended))
+            self._is_ending.wait(AGAIN_SECONDS)
+
+    def _redis_answers(self) -> bool:
+        try:
+            self._ledger.ping()
+        except LedgerUnreachableError:
+            return False
+        return True
+
+    def _settle_alone(self, ended: Sequence[Ended]) -> None:
+        for end in ended:
+            try:
+                settle(self._ledger, [end])
+            except LedgerUnreachableError as error:
+                log.warning("outcome.not_closed", external_task_id=end.ref.external_task_id, reason=str(error))
+
     def _next(self) -> tuple[list[Ended], list[DispatchRef]]:
         with self._lock:
+            if time.monotonic() > self._deadline:
+                self._ended.clear()
+                self._parked.clear()
             ended, parked = _some_of(self._ended), _some_of(self._parked)
             self._is_at_work = bool(ended or parked)
         return ended, parked

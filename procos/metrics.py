@@ -18,7 +18,7 @@ ends once, and what the ledger answers to the change decides which change that w
 A report that changes no entry (a second completion, a late failure) is counted in `procos_bridge_reports_total` alone.
 Four things loosen the law: the counts of a bridge that was killed, entries lost in a flush of Redis, `unreserved`,
 since a Redis that does not answer may have written the entry all the same, and a Redis that went away when it had noted
-a failure or a drop, before it could say so. Of ends that is asked again.
+a failure, an incident or a drop, before it could say so. Of other ends the settler asks again.
 
 Labels are topics and queues of the route table, anything else is `unknown`: a forged message makes no new series.
 """

@@ -21,6 +21,8 @@ VERSION = 1
 ENGINE_ID = re.compile(r"\w[\w.:-]{0,254}", re.ASCII)
 """Its UUIDs and numbers, and what other generators make; never a path."""
 LONGEST_SHOWN = 60
+LARGEST_WHOLE = 2**53
+"""Up to here a number is the same in Lua, and so in the ledger's scripts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +176,8 @@ def _id(fields: Mapping[str, object], name: str) -> str:
 
 def _whole(fields: Mapping[str, object], name: str) -> int:
     value = fields.get(name)
-    if not _is_int(value):
-        raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a whole number")
+    if not _is_int(value) or abs(cast("int", value)) > LARGEST_WHOLE:
+        raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a whole number up to 2**53")
     return cast("int", value)
 
 

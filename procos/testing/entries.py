@@ -68,6 +68,7 @@ class WorkersSide(NumbersSide):
         self.closed: dict[str, str] = {}
         self.ended_at: dict[str, int] = {}
         self.ended_tokens: dict[str, int] = {}
+        self.closed_by: dict[str, timedelta | None] = {}
         self.cancelled: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
         self.early_until: dict[str, int] = {}

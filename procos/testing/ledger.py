@@ -43,7 +43,6 @@ class FakeLedger(LeasesSide, Ledger):
         LeasesSide.__init__(self, clock or FrozenClock())
         self.caps = caps or {}
         self.address = "memory"
-        self._closed_by: dict[str, timedelta | None] = {}
 
     def reserve(
         self, refs: Sequence[DispatchRef], queue: str, lease: timedelta | Sequence[timedelta]
@@ -201,9 +200,9 @@ class FakeLedger(LeasesSide, Ledger):
         """Close several."""
         self.ping()
         for end in ends:
-            if end.call not in self._closed_by:
-                self._closed_by[end.call] = self.close(end.ref, end.queue, end.outcome)
-        return [self._closed_by[end.call] for end in ends]
+            if end.ref.external_task_id in self.entries or end.call not in self.closed_by:
+                self.closed_by[end.call] = self.close(end.ref, end.queue, end.outcome)
+        return [self.closed_by[end.call] for end in ends]
 
     def list_in_flight(self, queue: str, state: State | None = None) -> list[InFlight]:
         """Read everything in flight on a queue, or what of it is in one state."""

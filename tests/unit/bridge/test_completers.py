@@ -101,6 +101,13 @@ class TestLists:
         assert lab.work() == 2
         assert engine.calls.count("complete") == 2
 
+    def test_have_the_entries_of_what_ended_closed(
+        self, lab: Lab, result: Callable[..., Any], ledger: FakeLedger
+    ) -> None:
+        lab.send(result(), result())
+        assert lab.work() == 1
+        assert (list(ledger.closed.values()), ledger.entries) == (["completed"] * 2, {})
+
     def test_wait_for_nothing(self, lab: Lab, result: Callable[..., Any], engine: FakeEngine) -> None:
         lab.send(result())
         assert lab.work() == 1

@@ -10,7 +10,9 @@ import pytest
 
 from bridge.ledger_values import Ended
 from bridge.settler import MOST_AT_ONCE, Settler
+from procos.domain.errors import LedgerUnreachableError
 from procos.testing import FakeLedger, dispatch_ref
+from tests.services import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +81,69 @@ class TestSettler:
         assert ledger.was_asked.wait(5)
         settler.shut_down()
         assert list(ledger.closed) == ["step-first", "step-second"]
+
+    def test_keeps_the_order_of_what_waits_for_redis(self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bridge.settler.AGAIN_SECONDS", 0)
+        settler = Settler(ledger)
+        ledger.is_down = True
+        added(settler, range(MOST_AT_ONCE + 5))
+        ledger.come_back_after(2)
+        ledger.may_go_on.set()
+        wait_until(lambda: len(ledger.closed) == MOST_AT_ONCE + 5, 5, what="everything is settled")
+        settler.shut_down()
+        assert list(ledger.closed) == [f"step-{number}" for number in range(MOST_AT_ONCE + 5)]
+
+    def test_keeps_no_more_than_fits(self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bridge.settler.MOST_KEPT", 3)
+        settler = Settler(ledger)
+        added(settler, ["first"])
+        assert ledger.was_asked.wait(5)
+        added(settler, range(5))
+        ledger.may_go_on.set()
+        settler.shut_down()
+        assert list(ledger.closed) == ["step-first", "step-2", "step-3", "step-4"]
+
+    def test_leaves_the_one_that_redis_refuses_and_settles_the_others(
+        self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        close_all = ledger.close_all
+
+        def refuse(ends: Sequence[Ended]) -> list[timedelta | None]:
+            if any(end.ref.external_task_id == "step-1" for end in ends):
+                raise LedgerUnreachableError("memory", "Cannot serialise number: must not be NaN or Inf")
+            return close_all(ends)
+
+        monkeypatch.setattr(ledger, "close_all", refuse)
+        ledger.may_go_on.set()
+        settler = Settler(ledger)
+        added(settler, range(3))
+        wait_until(lambda: len(ledger.closed) == 2, 5, what="the others are settled")
+        settler.shut_down()
+        assert list(ledger.closed) == ["step-0", "step-2"]
+
+    def test_counts_nothing_twice_when_redis_goes_between_ends_and_signs_of_life(
+        self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def gone(_: object) -> None:
+            ledger.is_down = True
+            ledger.ping()
+
+        counted: list[str] = []
+        monkeypatch.setattr("bridge.settler.AGAIN_SECONDS", 0)
+        monkeypatch.setattr("bridge.settler.metrics.settled", lambda *ended: counted.append(ended[-1]))
+        monkeypatch.setattr(ledger, "mark_parked", gone)
+        ledger.reserve([dispatch_ref("step-first")], "ai", timedelta(seconds=20))
+        settler = Settler(ledger)
+        settler.note_parked(dispatch_ref("another"))
+        added(settler, ["first"])
+        assert ledger.was_asked.wait(5)
+        ledger.come_back_after(1)
+        ledger.may_go_on.set()
+        wait_until(lambda: ledger.is_down, 5, what="Redis is gone")
+        added(settler, ["later"])
+        wait_until(lambda: "step-later" in ledger.closed, 5, what="what came later is settled")
+        settler.shut_down()
+        assert counted == ["completed"]
 
     def test_tries_a_redis_that_is_away_no_longer_once_it_is_to_end(self, ledger: SlowLedger) -> None:
         settler = Settler(ledger)
