@@ -91,8 +91,7 @@ SCENARIOS = (
         name="wait-16",
         title="Steps of 200 ms, 16 at a time, H2 in memory",
         engine=ON_H2,
-        plans=_waiting({"procos": (1600, 16, 80)}),
-        most_rounds=FEW_ROUNDS,
+        plans=_waiting({"procos": (1600, 16, 80), "procos-lists": (1600, 16, 80)}),
     ),
     Scenario(
         name="wait-256",

@@ -64,8 +64,8 @@ def _engine_cost(scenario: str) -> Callable[[Results], Spread | None]:
     return figure
 
 
-def _of_slots(results: Results) -> Spread | None:
-    return Spread.of(100 * one.steady / SLOTS_RATE for one in results.of("wait-16", "procos"))
+def _of_slots(contender: str) -> Callable[[Results], Spread | None]:
+    return lambda results: Spread.of(100 * one.steady / SLOTS_RATE for one in results.of("wait-16", contender))
 
 
 def _latency(pick: Callable[[list[float]], float]) -> Callable[[Results], Spread | None]:
@@ -153,7 +153,14 @@ TARGETS = (
         aim=1.2,
         larger_is_better=False,
     ),
-    Target(text="steps of 200 ms, 16 slots, of 80 a second", figure=_of_slots, unit="%", digits=1, floor=95.0),
+    Target(
+        text="steps of 200 ms, 16 slots, verdicts one by one, of 80 a second",
+        figure=_of_slots("procos"),
+        unit="%",
+        digits=1,
+        floor=95.0,
+    ),
+    Target(text="the same with verdicts in lists", figure=_of_slots("procos-lists"), unit="%", digits=1, floor=95.0),
     Target(
         text="steps of 200 ms, 256 slots, beside operaton-tasks, the best Python peer",
         figure=_beside("wait-256", "procos-wide", "operaton"),
