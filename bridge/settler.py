@@ -125,6 +125,8 @@ class Settler:
 
     def _settle_alone(self, ended: Sequence[Ended]) -> None:
         for end in ended:
+            if time.monotonic() > self._deadline:
+                return
             try:
                 settle(self._ledger, [end])
             except LedgerUnreachableError as error:

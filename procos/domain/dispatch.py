@@ -177,7 +177,8 @@ def _id(fields: Mapping[str, object], name: str) -> str:
 def _whole(fields: Mapping[str, object], name: str) -> int:
     value = fields.get(name)
     if not _is_int(value) or abs(cast("int", value)) > LARGEST_WHOLE:
-        raise DispatchError(f"dispatch field {name!r} is {value!r}, expected a whole number up to 2**53")
+        shown = repr(value)[:LONGEST_SHOWN]
+        raise DispatchError(f"dispatch field {name!r} is {shown}, expected a whole number up to 2**53")
     return cast("int", value)
 
 

@@ -121,6 +121,24 @@ class TestSettler:
         settler.shut_down()
         assert list(ledger.closed) == ["step-0", "step-2"]
 
+    def test_settles_no_more_of_them_alone_when_its_time_is_up(
+        self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked, settler = [], Settler(ledger)
+
+        def refuse(ends: Sequence[Ended]) -> list[timedelta | None]:
+            asked.append(len(ends))
+            if len(ends) == 1:
+                assert settler._is_ending.wait(5)
+            raise LedgerUnreachableError("memory", "READONLY You can't write against a read only replica.")
+
+        monkeypatch.setattr("bridge.settler.LAST_SECONDS", -1)
+        monkeypatch.setattr(ledger, "close_all", refuse)
+        added(settler, range(3))
+        wait_until(lambda: asked == [3, 1], 5, what="the first is asked for alone")
+        settler.shut_down()
+        assert asked == [3, 1]
+
     def test_counts_nothing_twice_when_redis_goes_between_ends_and_signs_of_life(
         self, ledger: SlowLedger, monkeypatch: pytest.MonkeyPatch
     ) -> None:

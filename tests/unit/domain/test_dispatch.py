@@ -41,6 +41,7 @@ class TestDispatchRef:
             ({"instance": "%2e%2e"}, "'instance'"),
             ({"token": "1000"}, "'token'"),
             ({"token": True}, "'token'"),
+            ({"token": 10**400}, r"'token' is 10{59}, expected"),
             ({"holder": None}, "'holder'"),
             ({"retries": "2"}, "'retries'"),
             ({"retries": False}, "'retries'"),
